@@ -1,0 +1,17 @@
+# Every library is a Debian 12 package; ./run setup installs them.
+find_package(Threads REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
+find_package(absl CONFIG REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(prometheus-cpp CONFIG REQUIRED)
+pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
+# cpp-httplib's layout depends on its macros; pkg-config's are the ones that its library was built with.
+pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
+if(WHEELPIT_TESTS)
+  find_package(GTest REQUIRED)
+endif()

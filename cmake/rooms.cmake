@@ -1,0 +1,66 @@
+# The vocabulary of the build: a room is one folder with one purpose and one static library.
+#
+#   wheelpit_room(server/queue SRCS work_queue.cc … USES wheelpit::base wheelpit::server::model …)
+#     -> target wheelpit_server_queue, alias wheelpit::server::queue. Includes are written from the repository root.
+#   wheelpit_test(NAME … SRCS … USES … LABELS unit)  -> one GoogleTest binary, one ctest entry, and the aggregate target `tests_<label>`.
+#   wheelpit_program(NAME … SRCS … USES …)           -> an executable of its own name.
+#
+# Who may include whom is decided by tests/lint/layers.txt, not by USES.
+
+function(wheelpit_warnings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+endfunction()
+
+function(wheelpit_room path)
+  cmake_parse_arguments(ROOM "" "" "SRCS;USES" ${ARGN})
+  string(REPLACE "/" "_" name "${path}")
+  string(REPLACE "/" "::" alias "${path}")
+  set(target wheelpit_${name})
+  set(sources)
+  foreach(src ${ROOM_SRCS})
+    list(APPEND sources ${PROJECT_SOURCE_DIR}/${path}/${src})
+  endforeach()
+  if(sources)
+    add_library(${target} STATIC ${sources})
+    target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
+    target_link_libraries(${target} PUBLIC ${ROOM_USES})
+    wheelpit_warnings(${target})
+  else()
+    add_library(${target} INTERFACE)
+    target_include_directories(${target} INTERFACE ${PROJECT_SOURCE_DIR})
+    target_link_libraries(${target} INTERFACE ${ROOM_USES})
+  endif()
+  add_library(wheelpit::${alias} ALIAS ${target})
+endfunction()
+
+function(wheelpit_test)
+  cmake_parse_arguments(T "" "NAME;LABELS;TIMEOUT" "SRCS;USES;ARGS" ${ARGN})
+  if(NOT WHEELPIT_TESTS)
+    return()
+  endif()
+  add_executable(${T_NAME} ${T_SRCS})
+  target_link_libraries(${T_NAME} PRIVATE ${T_USES} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_include_directories(${T_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
+  wheelpit_warnings(${T_NAME})
+  # Tests are read by the compiler more often than they run.
+  target_compile_options(${T_NAME} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+  add_test(NAME ${T_NAME} COMMAND ${T_NAME} ${T_ARGS})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 300)
+  endif()
+  set_tests_properties(${T_NAME} PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT})
+  foreach(label ${T_LABELS})
+    if(NOT TARGET tests_${label})
+      add_custom_target(tests_${label})
+    endif()
+    add_dependencies(tests_${label} ${T_NAME})
+  endforeach()
+endfunction()
+
+function(wheelpit_program)
+  cmake_parse_arguments(P "" "NAME" "SRCS;USES" ${ARGN})
+  add_executable(${P_NAME} ${P_SRCS})
+  target_link_libraries(${P_NAME} PRIVATE ${P_USES})
+  target_include_directories(${P_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
+  wheelpit_warnings(${P_NAME})
+endfunction()

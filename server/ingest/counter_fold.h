@@ -1,0 +1,25 @@
+// The counter fold: REPORT records and the queue's events -> totals, rings, and each reporter's applied_seq.
+//
+// Engine thread. Deterministic: time comes from the records. Gated by lsn per series and per reporter, so that replay over a fuzzy
+// checkpoint changes nothing twice.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "server/journal/fold.h"
+#include "server/queue/queue_observer.h"
+#include "server/series/series_store.h"
+
+namespace wheelpit {
+
+class CounterFold : public Fold, public QueueObserver {
+ public:
+  static std::unique_ptr<CounterFold> Create(SeriesStore* store);
+  // History as in the EPOCH record that app wrote or recovered.
+  virtual void SetHistory(uint64_t history_id, int64_t history_start_ms) = 0;
+  virtual uint64_t history_id() const = 0;
+};
+
+}  // namespace wheelpit

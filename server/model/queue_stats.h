@@ -1,0 +1,76 @@
+// What the engine publishes per queue for readers on other threads: gauges, and what scaling and people ask.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/sync.h"
+#include "server/model/task.h"
+
+namespace wheelpit {
+
+struct QueueConfig {
+  int64_t lease_ttl_ms = 30'000;
+  int64_t attempt_timeout_ms = 3'600'000;
+  uint32_t max_attempts = 5;
+  uint32_t max_losses = 5;
+  BackoffPolicy backoff;
+  uint64_t payload_bytes_max = 1 << 20;
+  uint64_t result_bytes_max = 64 << 10;
+  int64_t retention_ms = 3'600'000;
+  int64_t dead_retention_ms = 14 * 86'400'000LL;
+  uint64_t tasks_max = 0;
+  uint64_t bytes_max = 0;
+  int64_t dedupe_window_ms = 3'600'000;
+  uint64_t dead_tasks_max = 100'000;
+  uint64_t dead_bytes_max = 1ULL << 30;
+  bool lease_sync = false;
+  int64_t wait_target_ms = 60'000;
+  int64_t service_time_ms = 0;
+  friend bool operator==(const QueueConfig&, const QueueConfig&) = default;
+};
+
+struct QueueFlags {
+  bool paused = false;
+  bool closed = false;
+  bool draining = false;
+  friend bool operator==(const QueueFlags&, const QueueFlags&) = default;
+};
+
+// A snapshot of one queue. Counts are of one moment; they equal a recount.
+struct QueueStats {
+  std::string name;
+  QueueConfig config;
+  QueueFlags flags;
+  int64_t at_ms = 0;
+  std::array<uint64_t, kTaskStates> tasks{};  // by TaskState
+  uint64_t live_bytes = 0;
+  uint64_t dead_bytes = 0;
+  // Aggregator time since which the oldest task has been READY (resp. LEASED); 0 = none.
+  int64_t oldest_ready_since_ms = 0;
+  int64_t oldest_leased_since_ms = 0;
+  // Since when the oldest READY task that was never attempted has been eligible; 0 = none.
+  int64_t oldest_first_attempt_since_ms = 0;
+  // Earliest timer of the queue (delay, retry); 0 = none.
+  int64_t next_due_ms = 0;
+  uint64_t worker_sessions = 0;
+  uint64_t worker_slots = 0;
+  uint64_t worker_slots_busy = 0;
+  // Totals over the whole history, as the journaled counters count them.
+  uint64_t submitted = 0, leased = 0, completed = 0, failed_attempts = 0, retried = 0, dead_lettered = 0, released = 0,
+           redelivered = 0, cancelled = 0, expired = 0;
+};
+
+struct ShardStats {
+  int64_t at_ms = 0;
+  std::vector<QueueStats> queues;  // by name
+  uint64_t dedupe_entries = 0;
+  int64_t dedupe_effective_window_ms = 0;
+  uint64_t live_tasks = 0;
+  uint64_t terminal_tasks = 0;
+  uint64_t payload_cache_bytes = 0;
+};
+
+}  // namespace wheelpit
