@@ -1,0 +1,2 @@
+#include "base/ok.h"
+#include <grpcpp/grpcpp.h>

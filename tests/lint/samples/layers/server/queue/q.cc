@@ -1,0 +1,2 @@
+#include "base/ok.h"
+#include "x/y.pb.h"

@@ -1,0 +1,3 @@
+int Kept() {
+  return 1;
+}
