@@ -4,6 +4,7 @@
 // Deadlines and rates use it. WallNow is for log lines.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "absl/time/time.h"
@@ -36,10 +37,9 @@ class SystemClock final : public Clock {
   void AdvanceTo(TimeMs not_before_ms);
 
  private:
-  struct State;
-  int64_t base_monotonic_ns_;
-  // Relaxed: each reader needs only its own monotonicity, which fetch-max keeps.
-  mutable std::int64_t offset_ms_;
+  const int64_t base_monotonic_ns_;
+  // Aggregator time minus time since construction. Only rises. Relaxed: no reader derives other memory's state from it.
+  std::atomic<int64_t> offset_ms_;
 };
 
 }  // namespace wheelpit

@@ -10,7 +10,9 @@ namespace wheelpit {
 
 // CRC of `data` continued from `crc` (0 to begin).
 uint32_t Crc32c(absl::string_view data, uint32_t crc = 0);
-// One 64-bit word more: for checksums over columns of numbers.
+// The same without the processor's instruction: what other processors run, open to tests.
+uint32_t Crc32cPortable(absl::string_view data, uint32_t crc = 0);
+// One 64-bit word more, as its 8 bytes in little-endian order: for checksums over columns of numbers.
 uint32_t Crc32cWord(uint64_t word, uint32_t crc);
 
 }  // namespace wheelpit

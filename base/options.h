@@ -10,7 +10,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -41,6 +40,8 @@ class OptionTable {
   // Repeatable as a flag; comma-separated in the environment.
   void AddList(absl::string_view name, std::vector<std::string>* value, absl::string_view help);
 
+  // A value of a weaker origin than the present one is dropped, so sources may be read in any order. A list grows by one for each
+  // call of one origin.
   absl::Status Set(absl::string_view name, absl::string_view text, OptionOrigin origin);
   // Everything that is no flag goes to `positional`; what follows `--` too. `-` and `_` in names are the same. `--x` alone is a
   // bool's true, `--nox` its false.
@@ -58,24 +59,31 @@ class OptionTable {
   std::string Nearest(absl::string_view name) const;
 
  private:
-  struct Option;
-  void Add(absl::string_view name, absl::string_view type, absl::string_view help, std::string range,
-           std::function<absl::Status(absl::string_view)> set, std::function<std::string()> get, bool is_bool, bool is_list);
   struct Option {
     std::string name, type, help, default_value, range;
     std::function<absl::Status(absl::string_view)> set;
     std::function<std::string()> get;
-    bool is_bool = false, is_list = false;
+    // Empties a list before the first value of a stronger origin; null for single values.
+    std::function<void()> clear;
+    bool is_bool = false;
     OptionOrigin origin = OptionOrigin::kDefault;
   };
+  void Add(absl::string_view name, absl::string_view type, absl::string_view help, std::string range,
+           std::function<absl::Status(absl::string_view)> set, std::function<std::string()> get);
+  // Null if there is none.
   Option* Find(absl::string_view name);
+  absl::Status Unknown(absl::string_view shown, absl::string_view name) const;
+
   std::vector<Option> options_;
 };
 
 // `90s`, `1m30s`, `1.5h`, `250ms`; a bare 0 is 0. Milliseconds.
 absl::StatusOr<int64_t> ParseDurationMs(absl::string_view text);
 std::string FormatDurationMs(int64_t ms);
-// `64MiB`, `1GiB`, `10k`, `1000`. Bytes.
+// `64MiB`, `1GiB`, `10k`, `1000`: Ki, Mi, Gi, Ti are powers of 1024, k, M, G, T of 1000, with or without B. Bytes.
 absl::StatusOr<int64_t> ParseSize(absl::string_view text);
+std::string FormatSize(int64_t bytes);
+// `file`, `environment`, ...
+absl::string_view OptionOriginName(OptionOrigin origin);
 
 }  // namespace wheelpit
