@@ -65,8 +65,9 @@ class Journal {
  public:
   virtual ~Journal() = default;
 
-  // Replays into `folds` (newest valid checkpoint, then every later record in order), once, before anything else. Calls
-  // `progress(0..1)` now and then. kDataLoss when something that was promised is damaged: says what and what to do.
+  // Replays into `folds` (newest valid checkpoint, then every later record in order), once, before anything else. Every fold sees
+  // every record and skips what is not its own; RecoveryDone is the caller's to call, for it knows the time. Folds may Pin and
+  // Read what they are shown. Calls `progress(0..1)` now and then. kDataLoss when something that was promised is damaged: says what and what to do.
   virtual absl::StatusOr<RecoveryResult> Recover(absl::Span<Fold* const> folds, std::function<void(double)> progress) = 0;
 
   // Puts records at the end, in order, and returns the lsn of the first. `positions` (may be null) gets records.size() places.
@@ -82,6 +83,11 @@ class Journal {
   // Writes and syncs everything appended so far; false if there was nothing. Journal thread only. After a failed write or sync the
   // journal is stopped for good: status() is kUnavailable JOURNAL, durable_lsn() stays, the process must exit and recover.
   virtual bool Commit() = 0;
+  // Journal thread. Durability `interval` acknowledges what is written but not synced: call this every sync_interval_ms(). False
+  // if there was nothing to sync.
+  virtual bool Sync() { return false; }
+  // 0 = Sync() need not be called.
+  virtual int64_t sync_interval_ms() const { return 0; }
   // Called by the engine after its appends, and from any thread at shutdown: wakes whoever waits to Commit().
   virtual void SetWorkAvailable(std::function<void()> wake) = 0;
   // Called on the journal thread after durable_lsn() or status() changed. Set before the first Commit().
