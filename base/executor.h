@@ -10,6 +10,8 @@ class Executor {
  public:
   virtual ~Executor() = default;
   virtual void Post(absl::AnyInvocable<void()> fn) = 0;
+  // Too much is waiting: whoever takes new work from outside refuses it now (kResourceExhausted OVERLOADED). Posts still go through.
+  virtual bool Overloaded() const { return false; }
 };
 
 }  // namespace wheelpit
