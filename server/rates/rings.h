@@ -1,13 +1,19 @@
 // Rings of windowed counts: how much a series grew in each of the last 64 slots of 1, 10 and 60 seconds. Pure: `now` is an argument.
 //
-// Not thread-safe; SeriesStore guards them. 784 bytes each while every slot fits 32 bits; a slot that does not widens its ring set
-// to 64 bits. Source: the design's metrics pipeline, section 7 (docs/life_of_a_report.md).
+// Not thread-safe; SeriesStore guards them. 784 bytes each while every slot fits 32 bits; a slot that does not gives its ring set
+// slots of 64 bits, and a fractional increment slots of double, besides. Source: docs/life_of_a_report.md.
+//
+//   RingTime time(event_ms, interval_ms, now_ms);      // once per record
+//   rings.Add(delta, time);                            // per sample
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <variant>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
 
 namespace wheelpit {
@@ -21,32 +27,124 @@ struct Window {
 // The window that `window_ms` (rounded up to whole seconds, 1 s..1 h) means at `now_ms`: ends at floor(now), starts on a slot edge.
 Window WindowAt(int64_t now_ms, int64_t window_ms);
 
+// How much of a window the history covers that is known since `history_start_ms`.
+struct Coverage {
+  double share = 0;       // 0..1
+  double covered_s = 0;   // divide an increase by this, not by the window, when share < 1
+  bool ready = false;     // false: too little is known to answer (below min(window, 30 s))
+};
+Coverage CoverageOf(Window window, int64_t history_start_ms);
+
+// Where the growth of one span of time goes, worked out once for all the samples of a record.
+class RingTime {
+ public:
+  // An event at `event_ms` that covers [event_ms - interval_ms, event_ms]. Times after `now_ms` count as now.
+  RingTime(int64_t event_ms, int64_t interval_ms, int64_t now_ms);
+
+ private:
+  friend class Rings;
+  static constexpr int64_t kTooOld = INT64_MIN;
+  // Seconds of equal weight: a part of a slot at either end, whole slots between, and what is older than every ring.
+  struct Part {
+    int64_t first_s;    // kTooOld: older than every ring
+    int64_t seconds;
+    int64_t weight_ms;  // of each second
+  };
+  int64_t now_s_;
+  int64_t total_ms_ = 0;  // 0: everything goes to one second
+  int64_t second_ = 0;
+  // Slots of second_, for the case that decides the cost of a report.
+  std::array<uint32_t, 3> slot_;
+  absl::InlinedVector<Part, 4> parts_;
+};
+
 class Rings {
  public:
   Rings();
   ~Rings();
-  Rings(Rings&&) noexcept;
-  Rings& operator=(Rings&&) noexcept;
+  Rings(const Rings&) = delete;
+  Rings& operator=(const Rings&) = delete;
 
-  // Adds `delta` at event time `event_ms`; spread over [event_ms - interval_ms, event_ms] by overlap with 1 s slots when
-  // interval_ms > 1000 (largest remainder: the sum stays exact). Event times after `now_ms` count as now. Parts older than a ring skip
-  // it. Returns the part that was older than every ring.
-  uint64_t Add(uint64_t delta, int64_t event_ms, int64_t interval_ms, int64_t now_ms);
+  // Adds `delta`; spread by overlap with 1 s slots when the time covers more than 1 s (largest remainder, older seconds first among
+  // equals: the sum stays exact). Parts older than a ring skip it. Returns the part that was older than every ring.
+  uint64_t Add(uint64_t delta, const RingTime& time) {
+    if (time.total_ms_ == 0 && time.second_ == newest_s_ && wide_ == nullptr &&
+        AddNarrow(delta, time.slot_)) [[likely]] {
+      return 0;
+    }
+    return AddSlow(delta, time);
+  }
+  uint64_t Add(uint64_t delta, int64_t event_ms, int64_t interval_ms, int64_t now_ms) {
+    return Add(delta, RingTime(event_ms, interval_ms, now_ms));
+  }
+  // Of the slots that Add(…, time) will touch.
+  void Prefetch(const RingTime& time) const {
+    __builtin_prefetch(this);
+    for (size_t r = 0; r < kRings; ++r) __builtin_prefetch(&narrow_[r][time.slot_[r]], 1);
+  }
+  // Fractional growth; from the first one on Increase() may be fractional.
+  double AddFraction(double delta, const RingTime& time);
 
-  // Increase over WindowAt(now_ms, window_ms).
+  // Increase over WindowAt(now_ms, window_ms). Exact while no fraction was added.
   uint64_t Increase(int64_t now_ms, int64_t window_ms) const;
+  // The same, with fractions.
+  double IncreaseAsDouble(int64_t now_ms, int64_t window_ms) const;
+  // Increase over [window.start_s, window.end_s) as WindowAt gives it.
+  uint64_t IncreaseOver(Window window) const;
+  double IncreaseOverAsDouble(Window window) const;
+  bool has_fractions() const;
   // The slot that is running now (mode=open adds it).
   uint64_t Running(int64_t now_ms) const;
+  double RunningAsDouble(int64_t now_ms) const;
   // Newest second that has a count; INT64_MIN if none.
   int64_t newest_s() const;
+  // Nothing but zeros is left of them at `now_ms`.
+  bool Expired(int64_t now_ms) const;
+  size_t bytes() const;
 
   // For checkpoints: appends a compact encoding; Decode consumes it and returns false on damage.
   void EncodeTo(std::string* out) const;
   static bool Decode(absl::string_view* in, Rings* out);
 
  private:
-  struct Slots;
-  std::unique_ptr<Slots> slots_;
+  static constexpr int kRings = 3;
+  static constexpr int kSlots = 64;
+  static constexpr int64_t kNever = INT64_MIN;
+  template <typename T>
+  using Slots = std::array<std::array<T, kSlots>, kRings>;
+  // Of slots that outgrew 32 bits, or of a series with fractions.
+  using Wide = std::variant<Slots<uint64_t>, Slots<double>>;
+
+  // False (and nothing changed) if a slot would overflow.
+  bool AddNarrow(uint64_t delta, const std::array<uint32_t, 3>& slot) {
+    if (delta > UINT32_MAX) return false;
+    const auto d = static_cast<uint32_t>(delta);
+    uint32_t sum[kRings];
+    bool overflow = false;
+    for (size_t r = 0; r < kRings; ++r) overflow |= __builtin_add_overflow(narrow_[r][slot[r]], d, &sum[r]);
+    if (overflow) return false;
+    for (size_t r = 0; r < kRings; ++r) narrow_[r][slot[r]] = sum[r];
+    return true;
+  }
+  uint64_t AddSlow(uint64_t delta, const RingTime& time);
+  // Returns false if `second` is older than every ring.
+  bool AddAt(int64_t second, uint64_t delta, int64_t now_s);
+  bool AddFractionAt(int64_t second, double delta, int64_t now_s);
+  // Makes `second` the newest: zeroes the slots on the way to it.
+  void MoveTo(int64_t second);
+  void WidenToIntegral();
+  void WidenToDouble();
+  double SlotAsDouble(size_t ring, int64_t k) const;
+  template <typename T>
+  T SumRange(size_t ring, int64_t from_s, int64_t to_s) const;
+  template <typename T>
+  T SumWindow(Window window) const;
+
+  int64_t newest_s_ = kNever;
+  std::unique_ptr<Wide> wide_;
+  // Not in use once wide_ is.
+  uint32_t narrow_[kRings][kSlots] = {};
 };
+static_assert(sizeof(Rings) == 784);
 
 }  // namespace wheelpit

@@ -1,8 +1,8 @@
 // The series store: every stored series with its total or value, its rings, and who feeds it. Counters only grow between two
 // `created` values; identity is the full key, compared on hash match.
 //
-// The shard's engine thread writes (the counter fold); any thread reads through ReadLock. Readers see whole batches: a writer holds
-// the lock over one record.
+// The shard's engine thread writes (server/ingest); any thread reads through ReadLock. Readers see whole batches: a writer holds
+// the lock over one record. A series whose defining record is not yet durable is pending: no reader sees it.
 //
 //   SeriesStore::ReadLock read(store);
 //   for (const FamilyEntry* f : read.families()) for (SeriesId id : f->series) … read.series(id) …
@@ -14,20 +14,22 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "base/sync.h"
 #include "server/model/labels.h"
 #include "server/model/metric.h"
 #include "server/rates/rings.h"
+#include "server/series/compact_vector.h"
+#include "server/series/label_set.h"
 
 namespace wheelpit {
 
-// Store-wide, dense, given in order of creation, never reused in one history. 0 = none.
+// Place of a series in this process, dense, given in order of creation, never reused. 0 = none. Not on disk.
 using SeriesId = uint32_t;
-// Store-wide number of a reporter; 0 = none (the queue's own series).
+// Store-wide number of a reporter, as on disk; 0 = none (the queue's own series).
 using ReporterNumber = uint32_t;
 
 struct SeriesLimits {
@@ -41,6 +43,8 @@ struct SeriesLimits {
   size_t series_max = 2'000'000;
   size_t families_max = 5'000;
   bool legacy_names = false;
+  // A new series beyond a limit is folded into one of its family with the single label overflow="true" (counters only).
+  bool overflow_series = false;
 };
 
 // How sure a value is (metrics 5.5).
@@ -50,13 +54,32 @@ enum class Freshness {
   kUnknown,  // every reporter that feeds it is silent
 };
 
-// A counter's total: integral until the first fractional delta, then compensated double.
-struct CounterValue {
-  uint64_t integral = 0;
-  double fraction = 0;
-  double compensation = 0;
-  bool is_double = false;
-  double AsDouble() const { return is_double ? fraction + compensation : static_cast<double>(integral); }
+// A counter's total: integral until the first fractional delta, then a compensated (Neumaier) double.
+class CounterValue {
+ public:
+  bool is_double() const { return is_double_; }
+  // The total while it is integral.
+  uint64_t integral() const { return is_double_ ? 0 : integral_; }
+  double AsDouble() const { return is_double_ ? sum_ + compensation_ : static_cast<double>(integral_); }
+  void Add(uint64_t delta) {
+    if (!is_double_ && !__builtin_add_overflow(integral_, delta, &integral_)) [[likely]] return;
+    AddSlow(delta);
+  }
+  void AddFraction(double delta);
+  // For checkpoints.
+  double sum() const { return is_double_ ? sum_ : 0; }
+  double compensation() const { return compensation_; }
+  static CounterValue Integral(uint64_t total);
+  static CounterValue Double(double sum, double compensation);
+
+ private:
+  void AddSlow(uint64_t delta);
+  union {
+    uint64_t integral_ = 0;
+    double sum_;
+  };
+  double compensation_ = 0;
+  bool is_double_ = false;
 };
 
 struct GaugeContribution {
@@ -67,24 +90,36 @@ struct GaugeContribution {
 struct Series {
   SeriesId id = 0;
   uint32_t family = 0;  // index into families
-  Labels labels;        // without the name
   int64_t created_ms = 0;
-  int64_t changed_ms = 0;  // last change of the value
+  int64_t changed_ms = 0;  // last change of the value; 0 = none
   CounterValue counter;
-  double gauge = 0;        // merged
+  double gauge = 0;              // merged
+  std::unique_ptr<Rings> rings;  // counters, from their first change until an hour of zeros
+  CompactVector<ReporterNumber> feeders;           // counters: the reporters that feed it
+  CompactVector<GaugeContribution> contributions;  // gauges, newest last
+  std::unique_ptr<char[]> packed_labels;
+  uint32_t packed_labels_size = 0;
+  uint32_t journal_id = 0;  // the number that REPORT records use for it; 0 = none of them has named it
   bool gauge_present = false;
-  std::vector<GaugeContribution> contributions;
-  std::unique_ptr<Rings> rings;             // counters, from their first change
-  std::vector<ReporterNumber> reporters;    // who feeds it, few
-  uint64_t as_of = 0;                       // lsn: replay applies only later records (0 once recovery is done)
-  bool gone = false;                        // expired; the slot is never reused
+  bool published = false;  // its first record is durable: readers see it
+  bool gone = false;       // expired
+  bool queue_fed = false;  // the queue's own or counted by submits
+
+  // Without the name; valid while the lock is held.
+  LabelsView labels() const { return LabelsView({packed_labels.get(), packed_labels_size}); }
+  // Growth over the window (counters); 0 without rings.
+  double Increase(Window window) const { return rings == nullptr ? 0 : rings->IncreaseOverAsDouble(window); }
 };
 
 struct FamilyEntry {
   uint32_t index = 0;
   Family family;
-  std::vector<SeriesId> series;  // in creation order
+  std::vector<SeriesId> series;  // published and not gone, in order of creation
+  size_t series_made = 0;        // with the pending ones
+  int64_t empty_since_ms = 0;    // 0 = it has series
 };
+
+class SeriesStore;
 
 // Sees every change that a page or a registered query must follow. Called under the store's write lock, on the engine thread: record
 // what changed, nothing more.
@@ -94,6 +129,8 @@ class SeriesListener {
   virtual void SeriesCreated(const FamilyEntry& family, const Series& series) = 0;
   // The value (not the labels) changed, or a gauge appeared or vanished.
   virtual void SeriesChanged(const Series& series) = 0;
+  // Many at once, each published; an id may come twice. By default SeriesChanged for each: override it where reports are hot.
+  virtual void SeriesChangedMany(const SeriesStore& store, absl::Span<const SeriesId> ids);
   virtual void SeriesGone(const Series& series) = 0;
 };
 
@@ -107,13 +144,21 @@ class SeriesStore {
    public:
     explicit ReadLock(const SeriesStore& store) ABSL_SHARED_LOCK_FUNCTION(store.mu_);
     ~ReadLock() ABSL_UNLOCK_FUNCTION();
-    // Null if the family does not exist.
+    ReadLock(const ReadLock&) = delete;
+    ReadLock& operator=(const ReadLock&) = delete;
+    // Null if there is no family of that name with a series.
     const FamilyEntry* family(absl::string_view name) const;
-    // By name.
+    // Those with a series, by name.
     std::vector<const FamilyEntry*> families() const;
     const FamilyEntry& family_at(uint32_t index) const;
+    // `id` is in some family's `series`.
     const Series& series(SeriesId id) const;
+    // Null if pending, gone or never given.
+    const Series* find(SeriesId id) const;
+    // Published and not gone.
     size_t series_count() const;
+    // Larger than every id given so far.
+    SeriesId id_end() const;
     // Of a series at `now_ms`, by the state of its reporters.
     Freshness freshness(const Series& series, int64_t now_ms) const;
     // Since when the store has known this history without a gap; windows that begin earlier are covered in part only.
@@ -128,47 +173,84 @@ class SeriesStore {
    public:
     explicit WriteLock(SeriesStore* store) ABSL_EXCLUSIVE_LOCK_FUNCTION(store->mu_);
     ~WriteLock() ABSL_UNLOCK_FUNCTION();
-    SeriesStore* operator->() const { return store_; }
+    WriteLock(const WriteLock&) = delete;
+    WriteLock& operator=(const WriteLock&) = delete;
 
    private:
     SeriesStore* const store_;
   };
 
-  // --- writers: engine thread ---
-  // Validates names and labels against the limits; the reasons of the report errors (BAD_METRIC_NAME, …).
+  // --- engine thread; a WriteLock is held where not said otherwise ---
+
+  // Without a lock. Against the limits; the reasons of the report errors (BAD_METRIC_NAME, BAD_LABEL_NAME, …).
   absl::Status CheckName(absl::string_view name) const;
-  absl::Status CheckLabels(const std::vector<Labels::Pair>& labels) const;
-  // The family of that name, made if new. Errors: TYPE_CONFLICT, NAME_CONFLICT, SERIES_LIMIT. Help or unit conflict: the first wins.
-  absl::StatusOr<uint32_t> FindOrAddFamily(const Family& family);
-  // 0 if there is none.
-  SeriesId Find(absl::string_view family, const Labels& labels) const;
-  // Errors: SERIES_LIMIT.
-  absl::StatusOr<SeriesId> FindOrCreate(uint32_t family, const Labels& labels, int64_t now_ms);
-  // Creates the series under a given id (replay, checkpoint).
-  absl::Status Restore(SeriesId id, uint32_t family, const Labels& labels, int64_t created_ms);
-  Series* mutable_series(SeriesId id);
-  void AddToCounter(SeriesId id, uint64_t delta, int64_t event_ms, int64_t interval_ms, int64_t now_ms);
-  void AddFraction(SeriesId id, double delta, int64_t event_ms, int64_t interval_ms, int64_t now_ms);
+  absl::Status CheckLabels(const std::vector<Labels::Pair>& labels, MetricType type) const;
+
+  // The family of that name, made if new. Errors: TYPE_CONFLICT, NAME_CONFLICT, SERIES_LIMIT. Help or unit conflict: the first
+  // wins. A family without series for an hour may change its type.
+  absl::StatusOr<uint32_t> FindOrAddFamily(const Family& family, int64_t now_ms);
+  // Without a lock.
+  std::optional<uint32_t> FindFamily(absl::string_view name) const;
+  const FamilyEntry& family_at(uint32_t index) const;
+
+  // Without a lock. 0 if there is none; finds pending ones too.
+  SeriesId Find(uint32_t family, const Labels& labels) const;
+  // Made as pending if new. `limited` = false: beyond every limit (recovery, the queue's series). Errors: SERIES_LIMIT.
+  absl::StatusOr<SeriesId> FindOrCreate(uint32_t family, const Labels& labels, int64_t now_ms, bool limited);
+  // Its first record is durable; nothing if it is published already.
+  void Publish(SeriesId id, int64_t created_ms);
+  // A lock is not needed on the engine thread. `id` must be given and not freed.
+  Series& at(SeriesId id) const;
+  // Null if it was never given, or is gone and freed.
+  Series* find(SeriesId id) const;
+
+  // One record's growth of counters: published series, in step with `deltas`. `late` (may be null) += what was older than all rings.
+  void AddToCounters(absl::Span<const SeriesId> ids, absl::Span<const uint64_t> deltas, const RingTime& time, int64_t now_ms,
+                     uint64_t* late);
+  void AddToCounter(SeriesId id, uint64_t delta, const RingTime& time, int64_t now_ms);
+  void AddFraction(SeriesId id, double delta, const RingTime& time, int64_t now_ms);
+  // A reporter's value replaces its last one.
   void SetGauge(SeriesId id, ReporterNumber reporter, double value, int64_t now_ms);
   void RemoveGauge(SeriesId id, ReporterNumber reporter, int64_t now_ms);
-  // The reporter feeds the series from now on.
-  void AttachReporter(SeriesId id, ReporterNumber reporter);
-  void Remove(SeriesId id);
+  // Withdraws every gauge of these reporters.
+  void WithdrawGauges(absl::Span<const ReporterNumber> reporters, int64_t now_ms);
+  // The reporter feeds the series from now on. False if it did already.
+  bool AttachReporter(SeriesId id, ReporterNumber reporter);
+
+  // The key is free from here on: Find gives 0 and the next FindOrCreate another id. Readers still see it until Remove.
+  void Detach(SeriesId id);
+  // Detached or not: readers see it no more.
+  void Remove(absl::Span<const SeriesId> ids, int64_t now_ms);
+  // Gives back rings without counts. Looks at ids in [from, from + n); returns the next to look at, 0 after the last.
+  SeriesId FreeIdleRings(SeriesId from, size_t n, int64_t now_ms);
   void SetHistoryStart(int64_t history_start_ms);
 
-  enum class ReporterState { kLive, kSilent, kDrained, kGone };
-  // Freshness asks this; ingest keeps it. `live_until_ms`: becomes SILENT after it unless heard of.
-  void SetReporter(ReporterNumber reporter, ReporterState state, int64_t live_until_ms);
+  enum class ReporterState : uint8_t { kForgotten, kLive, kDrained, kGone };
+  // Freshness asks this; ingest keeps it. kLive: silent after `until_ms`. kDrained, kGone: left at `until_ms`.
+  void SetReporter(ReporterNumber reporter, ReporterState state, int64_t until_ms);
+  bool IsReporterActive(ReporterNumber reporter) const;
 
   // Listeners live as long as the store; add before the engine starts.
   void AddListener(SeriesListener* listener);
   const SeriesLimits& limits() const { return limits_; }
 
-  mutable Mutex mu_;
+  struct Usage {
+    size_t series = 0;
+    size_t series_with_rings = 0;
+    size_t families = 0;
+    size_t ring_bytes = 0;
+    size_t series_bytes = 0;
+  };
+  // Without a lock on the engine thread; series_bytes is an estimate.
+  Usage usage() const;
+  SeriesId id_end() const;
 
  private:
   struct Rep;
+
   const SeriesLimits limits_;
+  mutable Mutex mu_;
+  // Written on the engine thread under mu_.
   std::unique_ptr<Rep> rep_;
 };
 
