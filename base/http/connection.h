@@ -46,15 +46,6 @@ class Connection {
   absl::string_view pending() const { return absl::string_view(input).substr(input_used); }
   void Consume(size_t bytes);
 
-  enum class Phase { kHandshake, kHead, kLinger };
-  Phase phase = Phase::kHandshake;
-  // By when the present phase must have moved on; the poller closes the connection after it.
-  int64_t deadline_ns = 0;
-  // Bytes thrown away while lingering.
-  size_t discarded = 0;
-  // What a parked connection waits for.
-  IoState want = IoState::kWantRead;
-
  private:
   IoState FromSslError(int result);
 
