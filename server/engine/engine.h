@@ -1,19 +1,23 @@
 // One shard: its journal, the two folds, and the engine loop that runs them. Owned by app/; a simulation steps it by hand.
 //
-// The engine thread calls RunOnce in a loop; the journal thread calls journal->Commit(). Post from any thread.
+// The engine thread calls RunOnce in a loop; the journal thread calls journal->Commit(). Post from any thread. Nothing in here
+// starts a thread or blocks, except WaitForWork.
+//
+//   auto engine = Engine::Create(options, clock, journal, background, seed);
+//   engine->Recover(nullptr);                            // engine thread
+//   while (!stop) if (!engine->RunOnce()) engine->WaitForWork();
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/executor.h"
-#include "base/sync.h"
 #include "server/ingest/counter_fold.h"
 #include "server/ingest/report_ingest.h"
-#include "server/journal/durable_queue.h"
 #include "server/journal/journal.h"
 #include "server/queue/work_queue.h"
 #include "server/series/series_store.h"
@@ -25,33 +29,60 @@ struct EngineOptions {
   ReportIngestOptions ingest;
   SeriesLimits series;
   int commands_per_round = 1024;
+  // Waiting commands beyond which Overloaded() says so.
+  size_t commands_max = 65'536;
+  // A checkpoint is due after this much journal, or as much as the last checkpoint took if that is more; or after this time.
   uint64_t checkpoint_bytes = 512ULL << 20;
   int64_t checkpoint_interval_ms = 300'000;
+  // An idle journal gets a HEARTBEAT this often, so that time does not fall over a restart under an earlier wall clock.
+  int64_t heartbeat_interval_ms = 10'000;
+  // Queue stats are published at most this often.
+  int64_t stats_interval_ms = 100;
+  // Where this process answers clients; goes into the EPOCH record. May be empty.
+  std::string address;
+  // Recovery found a stored time: the clock must go on from there. May be null.
+  std::function<void(TimeMs not_before_ms)> carry_time;
 };
 
 class Engine : public Executor {
  public:
-  // `clock`, `journal` outlive the engine. `background` runs checkpoint I/O.
-  static std::unique_ptr<Engine> Create(const EngineOptions& options, Clock* clock, Journal* journal, Executor* background, uint64_t seed);
+  // `clock`, `journal` and `background` outlive the engine. `background` runs checkpoint I/O, one closure after the other.
+  static std::unique_ptr<Engine> Create(const EngineOptions& options, const Clock* clock, Journal* journal, Executor* background,
+                                        uint64_t seed);
 
-  // Recovers the folds and writes the EPOCH record; then ready() once that is durable. Engine thread.
+  // Called at the end of a round that appended records, to wake whoever waits to Commit(). Set before Recover.
+  virtual void SetCommitWaker(std::function<void()> waker) = 0;
+  // Called on the engine thread after ready() or failure() changed. Set before Recover.
+  virtual void SetStateObserver(std::function<void()> observer) = 0;
+
+  // Recovers the folds and appends the EPOCH record; RunOnce makes the engine ready once that is durable. Engine thread, once.
+  // Errors: what Journal::Recover returns, or what a fold found wrong; the process cannot go on.
   virtual absl::Status Recover(std::function<void(double)> progress) = 0;
 
-  // Runs waiting commands and what is due by time, appends, applies what became durable. Returns false if there was nothing to do.
+  // Runs waiting commands, then what became durable, then what is due by time. Returns false if there was nothing to do.
   virtual bool RunOnce() = 0;
-  // Blocks until there is something to do or `deadline_ms` of aggregator time. Engine thread.
+  // Blocks until there is something to do or the next deadline has come. Engine thread.
   virtual void WaitForWork() = 0;
-  // Makes WaitForWork return.
+  // Makes WaitForWork return. Any thread.
   virtual void Wake() = 0;
 
+  // Pointers are good from Create on; calls only on the engine thread, except where their headers say otherwise.
   virtual WorkQueue& queue() = 0;
   virtual ReportIngest& ingest() = 0;
   virtual SeriesStore& store() = 0;
-  virtual bool ready() const = 0;            // any thread
-  virtual uint64_t epoch() const = 0;        // after Recover
-  virtual uint64_t history_id() const = 0;
-  // Starts a checkpoint now; `done` on the engine thread.
+
+  virtual bool ready() const = 0;           // any thread
+  virtual absl::Status failure() const = 0; // any thread; OK until the journal or recovery failed, and then for good
+  virtual uint64_t epoch() const = 0;       // any thread; 0 before Recover
+  virtual uint64_t history_id() const = 0;  // any thread; 0 before Recover
+  virtual RecoveryResult recovery() const = 0;  // engine thread, after Recover
+
+  // Starts a checkpoint now, or joins one that is under way; `done` on the engine thread. Engine thread.
   virtual void Checkpoint(absl::AnyInvocable<void(absl::Status)> done) = 0;
+  // Refuses new work (DRAINING) and goes on with the old. Engine thread.
+  virtual void StartDraining() = 0;
+  // Commands posted from now on are destroyed unrun, and so are the waiting ones. Any thread, once the loop has ended.
+  virtual void Shutdown() = 0;
 };
 
 }  // namespace wheelpit
