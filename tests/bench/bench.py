@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Runs benchmarks and shows what they measured: bench.py --bin DIR [--json] [NAME…]
+
+NAME is a benchmark (default: all). A line without a figure means that the run's own check of its result failed.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+# name: (program, arguments, the least ratio that the project asks of each line)
+BENCHES = {
+    "report_applied": ("report_bench", [], {"report_applied": 0.3}),
+    "queue_durable": ("queue_bench", [], {"queue_durable": 15}),
+    "scrape": ("scrape_bench", [], {"scrape": 10}),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", required=True, help="folder of the programs")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of: " + " ".join(BENCHES))
+    options = parser.parse_args()
+    unknown = [n for n in options.names if n not in BENCHES]
+    if unknown:
+        parser.error("no benchmark %s; known are %s" % (", ".join(unknown), ", ".join(BENCHES)))
+    failed = 0
+    for name in options.names or list(BENCHES):
+        program, arguments, least = BENCHES[name]
+        command = [os.path.join(options.bin, program)] + arguments
+        if program != "scrape_bench":
+            command.append("--bin=" + options.bin)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout:
+                if options.json:
+                    print(line, end="", flush=True)
+                    continue
+                r = json.loads(line)
+                asked = next((v for k, v in least.items() if r["name"].startswith(k)), None)
+                if r["name"].endswith("_depth1"):
+                    asked = None
+                print("%-24s %12.4g %s against %.4g of %s: ratio %.3g%s\n%26s%s" % (
+                    r["name"], r["ours"], r["unit"], r["theirs"], r["peer"], r["ratio"],
+                    "" if asked is None else " (asked: %g)" % asked, "", r["conditions"]), flush=True)
+        if process.returncode != 0:
+            print("%s ended with status %d: no figure" % (name, process.returncode), file=sys.stderr)
+            failed = 1
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
