@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/errors.h"
 #include "base/sync.h"
 #include "google/protobuf/arena.h"
 #include "grpcpp/grpcpp.h"
@@ -121,6 +122,22 @@ class BidiStream : public grpc::ServerBidiReactor<Request, Response>,
   }
   // What FillLocked put together is on its way.
   virtual void WritingLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {}
+  // The server drains: the stream ends with DRAINING once nothing is owed and MayLeaveLocked().
+  void LeaveLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    leaving_ = true;
+    FlushLocked();
+    SettleLocked();
+  }
+  virtual bool MayLeaveLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return true; }
+  // Ends the stream if what it waited for has come.
+  void SettleLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (closing_ || unfinished_ != 0 || owed_ != 0) return;
+    if (reads_ended_) {
+      CloseLocked(absl::OkStatus());
+    } else if (leaving_ && MayLeaveLocked()) {
+      CloseLocked(MakeError(absl::StatusCode::kUnavailable, "DRAINING", "the server is shutting down", absl::Seconds(1)));
+    }
+  }
   // Besides the number of unfinished requests, what else may pause reading.
   virtual bool MayReadLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return true; }
   // Answers that are owed: the stream of a peer that only closed its own side stays open until they are written.
@@ -177,9 +194,6 @@ class BidiStream : public grpc::ServerBidiReactor<Request, Response>,
     free_.pop_back();
     this->StartRead(reading_->request());
   }
-  void SettleLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (reads_ended_ && unfinished_ == 0 && owed_ == 0) CloseLocked(absl::OkStatus());
-  }
 
   StreamHub* const hub_;
   grpc::CallbackServerContext* const context_;
@@ -193,6 +207,7 @@ class BidiStream : public grpc::ServerBidiReactor<Request, Response>,
   Slot* reading_ ABSL_GUARDED_BY(mu_) = nullptr;
   int unfinished_ ABSL_GUARDED_BY(mu_) = 0;
   int owed_ ABSL_GUARDED_BY(mu_) = 0;
+  bool leaving_ ABSL_GUARDED_BY(mu_) = false;
   bool reads_ended_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool closing_ ABSL_GUARDED_BY(mu_) = false;

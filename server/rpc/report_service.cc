@@ -20,8 +20,11 @@ class ReportReactor final : public BidiStream<v1::ReportRequest, v1::ReportRespo
       : BidiStream(hub, context, static_cast<int>(rpc->ingest_options.credit) + 2, kBlockBytes), rpc_(rpc) {}
 
   void Tick(int64_t) override {}
-  // Batches are refused with DRAINING, which ends the stream; the reporter resends elsewhere or later.
-  void GoAway() override {}
+  // What is on its way meets DRAINING; the reporter resends it later.
+  void GoAway() override {
+    MutexLock lock(&mu_);
+    LeaveLocked();
+  }
 
  private:
   void OnRequest(Slot* slot) override {

@@ -1,4 +1,4 @@
-// Errors on the wire: the one place that turns absl::Status with a reason into gRPC and HTTP.
+// Errors on the wire: the one place that turns absl::Status with a reason into gRPC (HTTP: base/http/http_status.h).
 #pragma once
 
 #include "absl/status/status.h"
@@ -15,8 +15,5 @@ absl::Status FromGrpcStatus(const grpc::Status& status);
 
 // Of one item of a batch; an OK status leaves it empty.
 void ToItemStatus(const absl::Status& status, v1::ItemStatus* out);
-
-// 200 for OK; by reason where one code has several (413, 507), else by code.
-int HttpStatusOf(const absl::Status& status);
 
 }  // namespace wheelpit

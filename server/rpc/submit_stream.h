@@ -17,8 +17,10 @@ class SubmitStream final : public BidiStream<v1::SubmitStreamRequest, v1::Submit
   SubmitStream(RpcContext* rpc, StreamHub* hub, grpc::CallbackServerContext* context);
 
   void Tick(int64_t) override {}
-  // The client learns of a drain by UNAVAILABLE on what it submits next.
-  void GoAway() override {}
+  void GoAway() override {
+    MutexLock lock(&mu_);
+    LeaveLocked();
+  }
 
  private:
   // Tasks that go to the engine together.

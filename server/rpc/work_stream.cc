@@ -219,11 +219,12 @@ void WorkStream::Tick(int64_t now_ms) {
 void WorkStream::GoAway() {
   MutexLock lock(&mu_);
   go_away_due_ = true;
-  FlushLocked();
+  LeaveLocked();
 }
 
 void WorkStream::CloseIfDrained() {
   if (draining_ && held_.empty() && assignments_.empty()) CloseLocked(absl::OkStatus());
+  SettleLocked();
 }
 
 bool WorkStream::FillLocked(v1::WorkResponse* out) {

@@ -32,6 +32,7 @@ class WorkStream final : public BidiStream<v1::WorkRequest, v1::WorkResponse>, p
  private:
   void OnRequest(Slot* slot) override;
   bool FillLocked(v1::WorkResponse* out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) override;
+  bool MayLeaveLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) override { return held_.empty(); }
   void OnEnded() override;
 
   std::shared_ptr<WorkStream> Self() { return std::static_pointer_cast<WorkStream>(shared_from_this()); }
