@@ -25,6 +25,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/random.h"
+#include "base/siphash.h"
 #include "server/journal/durable_queue.h"
 #include "server/journal/fold.h"
 #include "server/journal/journal.h"
@@ -135,6 +136,13 @@ class WorkQueue : public Fold {
   static std::unique_ptr<WorkQueue> Create(const WorkQueueOptions& options, Journal* journal, DurableQueue* durable,
                                            QueueObserver* observer, Rng* rng);
 
+  // --- starting ---
+  // Once per process, when the EPOCH record of this boot or leadership is durable (so that no token of it can be issued twice);
+  // before or after RecoveryDone. Until both have happened everything is refused STARTING. `epoch` is above every one replayed.
+  // `hash_key` (16 bytes) keys the hashes of idempotency keys: constant over one history; the queue reads it from replayed EPOCH
+  // records too.
+  virtual void SetEpoch(uint64_t epoch, const SipKey& hash_key) = 0;
+
   // --- submitting ---
   virtual void Submit(TaskSpec spec, int64_t now, SubmitDone done) = 0;
   // 1..1000 tasks. `atomic`: all or none, in one frame. The outer status is of the call (EMPTY, BATCH_TOO_LARGE, or the first error if atomic).
@@ -179,9 +187,11 @@ class WorkQueue : public Fold {
                         StatusDone done) = 0;
 
   // --- time ---
-  // Fires what is due (lost leases, delays, retries, expiry, retention, ended waits), at most `tasks_max`, oldest first.
+  // Hands out READY tasks to whoever waits for them, in one round, and fires what is due (lost leases, delays, retries, expiry,
+  // retention, ended waits), at most `tasks_max`, oldest first. Call it after each batch of calls and durable effects in which
+  // NextDeadline() <= now: so leases of one round share a journal append, and assignments a message.
   virtual void Advance(int64_t now, int tasks_max) = 0;
-  // Call Advance at or after this; INT64_MAX when nothing waits on time.
+  // Call Advance at or after this; INT64_MAX when nothing waits on time, the past when there is something to hand out.
   virtual int64_t NextDeadline() const = 0;
 
   // Refuses submits and assignments from here on (DRAINING); completions go on.
@@ -194,6 +204,8 @@ class WorkQueue : public Fold {
   virtual std::shared_ptr<const ShardStats> stats() const = 0;
   // Engine thread: makes ComputeStats(now) what stats() returns.
   virtual void PublishStats(int64_t now) = 0;
+  // The whole state as text, one object a line, without what is derived or not journaled: equal for equal histories.
+  virtual std::string DebugDump() const = 0;
 };
 
 }  // namespace wheelpit
