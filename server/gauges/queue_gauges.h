@@ -1,0 +1,47 @@
+// The queue gauges `wheelpit_queue_*`: what the engine published of each queue, as series for queries, discovery and pages.
+#pragma once
+
+#include <prometheus/metric_family.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/model/queue_stats.h"
+#include "server/promql/query_engine.h"
+
+namespace wheelpit {
+
+struct QueueGaugeOptions {
+  // Beyond this many queues the rest is summed (ages: the oldest) in queue="_other".
+  size_t metric_queues_max = 1000;
+};
+
+struct GaugeFamily {
+  std::string name;
+  std::string help;
+  std::vector<VirtualSeries> series;
+};
+
+// Pure: the gauges of `stats` at `now_ms`, families by name, series by queue then state.
+std::vector<GaugeFamily> QueueGaugeFamilies(const ShardStats& stats, int64_t now_ms, const QueueGaugeOptions& options);
+
+// Thread-safe if `stats` is.
+class QueueGauges : public VirtualSeriesSource {
+ public:
+  // What WorkQueue::stats() returns; null = nothing published yet.
+  using StatsSource = std::function<std::shared_ptr<const ShardStats>()>;
+  explicit QueueGauges(StatsSource stats, const QueueGaugeOptions& options = {});
+
+  std::vector<VirtualSeries> Read(int64_t now_ms) const override;
+  std::vector<GaugeFamily> Families(int64_t now_ms) const;
+  // The same for a page (exposition/scraper.h).
+  std::vector<prometheus::MetricFamily> Collect(int64_t now_ms) const;
+
+ private:
+  const StatsSource stats_;
+  const QueueGaugeOptions options_;
+};
+
+}  // namespace wheelpit
