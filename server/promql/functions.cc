@@ -32,13 +32,13 @@ const FunctionSpec* FindFunction(absl::string_view name) {
 absl::string_view ValueTypeName(ValueType type) {
   switch (type) {
     case ValueType::kScalar:
-      return "number";
+      return "a number";
     case ValueType::kVector:
-      return "instant vector";
+      return "an instant vector";
     case ValueType::kRange:
-      return "range vector";
+      return "a range vector";
   }
-  return "number";
+  return "a number";
 }
 
 }  // namespace wheelpit

@@ -38,7 +38,7 @@ struct FunctionSpec {
 
 // Null for names that the exact engine does not evaluate.
 const FunctionSpec* FindFunction(absl::string_view name);
-// `number`, `instant vector`, `range vector`.
+// `a number`, `an instant vector`, `a range vector`.
 absl::string_view ValueTypeName(ValueType type);
 
 }  // namespace wheelpit

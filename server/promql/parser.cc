@@ -248,7 +248,7 @@ class Parser {
       return ParseError(node.parameter->position, "wanted a number");
     if (node.operand->type != ValueType::kVector)
       return ParseError(node.operand->position,
-                        absl::StrCat(AggregateOpText(op), " needs an instant vector, not a ",
+                        absl::StrCat(AggregateOpText(op), " needs an instant vector, not ",
                                      ValueTypeName(node.operand->type)));
     const int depth = std::max(NodeDepth(node.parameter), NodeDepth(node.operand));
     return MakeExpr(position, ValueType::kVector, depth, std::move(node));
@@ -289,9 +289,9 @@ class Parser {
           arg->type != spec->args[node.args.size()]) {
         const ValueType wanted = spec->args[node.args.size()];
         return ParseError(arg->position,
-                          absl::StrCat(name.text, " needs a ", ValueTypeName(wanted),
+                          absl::StrCat(name.text, " needs ", ValueTypeName(wanted),
                                        wanted == ValueType::kRange ? " such as x_total[30s]" : "",
-                                       " here, not a ", ValueTypeName(arg->type)));
+                                       " here, not ", ValueTypeName(arg->type)));
       }
       depth = std::max(depth, NodeDepth(arg));
       node.args.push_back(std::move(arg));
@@ -305,7 +305,8 @@ class Parser {
                                                       spec->args_min == spec->args.size()
                                                           ? ""
                                                           : absl::StrCat(" to ", spec->args.size()),
-                                                      " arguments, not ", node.args.size()));
+                                                      spec->args.size() == 1 ? " argument" : " arguments",
+                                                      ", not ", node.args.size()));
       node.function = spec->function;
       type = spec->returns;
     }

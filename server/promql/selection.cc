@@ -116,7 +116,8 @@ bool Selection::ReadSeries(const SeriesStore::ReadLock& lock, const Series& seri
     } else {
       if (series.created_ms > now_ms_ - span.offset_ms) return false;
       sample->value = series.counter.AsDouble();
-      if (span.inner.has_value()) sample->value -= series.Increase(*span.inner);
+      if (span.inner.has_value() && series.rings != nullptr)
+        sample->value -= series.Increase(*span.inner) + series.rings->RunningAsDouble(now_ms_);
       // What was counted stays true when its reporters fall silent; more may follow.
       if (sample->certainty == Certainty::kUnknown) sample->certainty = Certainty::kPartial;
     }
