@@ -14,10 +14,12 @@
 
 namespace wheelpit {
 
+// Durable records come in lsn order: REPORT and FORGET from ReportIngest as they become durable, the queue's events from the queue.
+// A checkpoint holds what is folded, so it must begin at a lsn that is folded already (DurableQueue::advanced()).
 class CounterFold : public Fold, public QueueObserver {
  public:
   static std::unique_ptr<CounterFold> Create(SeriesStore* store);
-  // History as in the EPOCH record that app wrote or recovered.
+  // History as in the EPOCH record that app wrote or recovered. Another history than the known one: every count begins anew.
   virtual void SetHistory(uint64_t history_id, int64_t history_start_ms) = 0;
   virtual uint64_t history_id() const = 0;
 };

@@ -34,6 +34,7 @@ struct ReportIngestOptions {
   int64_t gauge_ttl_ms = 60'000;
   int64_t series_ttl_ms = 3'600'000;         // 0 = for ever
   uint64_t queued_bytes_max = 256ULL << 20;  // waiting for durability; beyond: OVERLOADED
+  uint32_t new_series_per_s_max = 50'000;    // beyond: OVERLOADED
 };
 
 struct ReportHello {
@@ -57,6 +58,12 @@ struct SeriesDefinition {
   std::vector<Labels::Pair> labels;
 };
 
+// A counter's growth per second, oldest first; their sum equals its delta in the batch.
+struct SubDeltas {
+  uint32_t ref = 0;
+  absl::Span<const uint64_t> deltas;
+};
+
 // Columns borrow the caller's memory until Apply returns.
 struct ReportBatch {
   uint64_t seq = 0;
@@ -71,6 +78,7 @@ struct ReportBatch {
   absl::Span<const uint32_t> gauge_refs;
   absl::Span<const double> gauge_values;
   absl::Span<const uint32_t> gauge_removes;
+  std::vector<SubDeltas> subs;
   uint64_t encoded_bytes = 0;
   // Samples of kinds that this version does not take (histograms, …): rejected one by one with UNSUPPORTED_TYPE.
   uint32_t unsupported_samples = 0;
@@ -95,9 +103,11 @@ class ReportStream {
  public:
   virtual ~ReportStream() = default;
   using AckDone = absl::AnyInvocable<void(absl::StatusOr<BatchAck>)>;
-  // Errors end the stream: SEQ_GAP, BATCH_MISMATCH, BATCH_TOO_LARGE, STALE_INCARNATION, SESSION_SUPERSEDED, DISK_LOW, JOURNAL.
+  // A bad sample is left out and listed in the ack. Errors end the stream: SEQ_GAP, BATCH_MISMATCH, BATCH_TOO_LARGE, STALE_INCARNATION, SESSION_SUPERSEDED, OVERLOADED,
+  // DISK_LOW, DRAINING, JOURNAL.
   virtual void Apply(ReportBatch batch, int64_t now, AckDone done) = 0;
   virtual void Heartbeat(int64_t now) = 0;
+  // `drained`: everything counted was sent, so that silence from here on is known to be 0.
   virtual void Goodbye(bool drained, int64_t now, AckDone done) = 0;
 };
 
@@ -111,10 +121,12 @@ class ReportIngest {
   // Errors: BAD_REPORTER_ID, BAD_INCARNATION, STALE_INCARNATION, BAD_LABEL_NAME, …, NOT_READY, DRAINING.
   virtual absl::StatusOr<std::unique_ptr<ReportStream>> Open(const ReportHello& hello, int64_t now, HelloOutcome* outcome,
                                                              absl::AnyInvocable<void(absl::Status)> superseded) = 0;
+  // A whole page was scraped: a series does not expire before two scrapes have shown its last change, while somebody scrapes.
+  virtual void ScrapeCompleted(int64_t now) = 0;
   // Silence, gauge and series expiry. Call at or after NextDeadline().
   virtual void Advance(int64_t now) = 0;
   virtual int64_t NextDeadline() const = 0;
-  // Refuses new streams and batches (DRAINING).
+  // Refuses new streams and batches (DRAINING); a goodbye is still taken.
   virtual void StartDraining() = 0;
 };
 

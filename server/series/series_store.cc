@@ -268,11 +268,11 @@ void SeriesStore::Rep::Occupy(uint32_t family, int add) {
   }
 }
 
-absl::StatusOr<uint32_t> SeriesStore::FindOrAddFamily(const Family& family, int64_t now_ms) {
+absl::StatusOr<uint32_t> SeriesStore::FindOrAddFamily(const Family& family, int64_t now_ms, bool limited) {
   const auto it = rep_->family_by_name.find(family.name);
   if (it != rep_->family_by_name.end()) {
     FamilyEntry& entry = *rep_->families[it->second];
-    const bool free = entry.series_made == 0 && now_ms - entry.empty_since_ms >= kTypeKeptMs;
+    const bool free = entry.series_made == 0 && now_ms >= entry.empty_since_ms + kTypeKeptMs;
     if (entry.family.type != family.type && !free) {
       return MakeError(absl::StatusCode::kFailedPrecondition, "TYPE_CONFLICT",
                        absl::StrCat("metric ", Quoted(family.name), " is ", MetricTypeName(entry.family.type),
@@ -288,7 +288,7 @@ absl::StatusOr<uint32_t> SeriesStore::FindOrAddFamily(const Family& family, int6
     }
     return entry.index;
   }
-  if (rep_->families.size() >= limits_.families_max) return LimitError("families", limits_.families_max);
+  if (limited && rep_->families.size() >= limits_.families_max) return LimitError("families", limits_.families_max);
   if (auto status = rep_->CheckCollisions(family.name, family.type); !status.ok()) return status;
   const auto index = static_cast<uint32_t>(rep_->families.size());
   auto entry = std::make_unique<FamilyEntry>();
@@ -431,21 +431,23 @@ void SeriesStore::Rep::MergeGauge(Series& s, int64_t now_ms) {
   Changed(s);
 }
 
-void SeriesStore::SetGauge(SeriesId id, ReporterNumber reporter, double value, int64_t now_ms) {
+bool SeriesStore::SetGauge(SeriesId id, ReporterNumber reporter, double value, int64_t now_ms) {
   Series& s = rep_->At(id);
+  bool is_new = true;
   // Newest last, for the merge `last`.
-  for (size_t i = 0; i < s.contributions.size(); ++i) {
+  for (size_t i = 0; i < s.contributions.size() && is_new; ++i) {
     if (s.contributions[i].reporter != reporter) continue;
+    is_new = false;
     if (i + 1 == s.contributions.size()) {
       s.contributions[i].value = value;
       rep_->MergeGauge(s, now_ms);
-      return;
+      return false;
     }
     s.contributions.erase(i);
-    break;
   }
   s.contributions.push_back({reporter, value});
   rep_->MergeGauge(s, now_ms);
+  return is_new;
 }
 
 void SeriesStore::RemoveGauge(SeriesId id, ReporterNumber reporter, int64_t now_ms) {
@@ -455,24 +457,6 @@ void SeriesStore::RemoveGauge(SeriesId id, ReporterNumber reporter, int64_t now_
     s.contributions.erase(i);
     rep_->MergeGauge(s, now_ms);
     return;
-  }
-}
-
-void SeriesStore::WithdrawGauges(absl::Span<const ReporterNumber> reporters, int64_t now_ms) {
-  if (reporters.empty()) return;
-  const absl::flat_hash_set<ReporterNumber> leaving(reporters.begin(), reporters.end());
-  for (const auto& entry : rep_->families) {
-    if (entry->family.type != MetricType::kGauge) continue;
-    for (const SeriesId id : entry->series) {
-      Series& s = rep_->At(id);
-      bool changed = false;
-      for (size_t i = s.contributions.size(); i-- > 0;) {
-        if (!leaving.contains(s.contributions[i].reporter)) continue;
-        s.contributions.erase(i);
-        changed = true;
-      }
-      if (changed) rep_->MergeGauge(s, now_ms);
-    }
   }
 }
 
@@ -545,6 +529,12 @@ SeriesId SeriesStore::FreeIdleRings(SeriesId from, size_t n, int64_t now_ms) {
     --rep_->series_with_rings;
   }
   return id < rep_->id_end ? id : 0;
+}
+
+void SeriesStore::SetRings(SeriesId id, std::unique_ptr<Rings> rings) {
+  Series& s = rep_->At(id);
+  if (s.rings == nullptr) ++rep_->series_with_rings;
+  s.rings = std::move(rings);
 }
 
 void SeriesStore::SetHistoryStart(int64_t history_start_ms) { rep_->history_start_ms = history_start_ms; }

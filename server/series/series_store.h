@@ -104,6 +104,7 @@ struct Series {
   bool published = false;  // its first record is durable: readers see it
   bool gone = false;       // expired
   bool queue_fed = false;  // the queue's own or counted by submits
+  bool pinned = false;     // lives with its queue: does not expire
 
   // Without the name; valid while the lock is held.
   LabelsView labels() const { return LabelsView({packed_labels.get(), packed_labels_size}); }
@@ -187,8 +188,8 @@ class SeriesStore {
   absl::Status CheckLabels(const std::vector<Labels::Pair>& labels, MetricType type) const;
 
   // The family of that name, made if new. Errors: TYPE_CONFLICT, NAME_CONFLICT, SERIES_LIMIT. Help or unit conflict: the first
-  // wins. A family without series for an hour may change its type.
-  absl::StatusOr<uint32_t> FindOrAddFamily(const Family& family, int64_t now_ms);
+  // wins. A family without series for an hour may change its type. `limited` = false: beyond families_max (recovery, the queue's).
+  absl::StatusOr<uint32_t> FindOrAddFamily(const Family& family, int64_t now_ms, bool limited);
   // Without a lock.
   std::optional<uint32_t> FindFamily(absl::string_view name) const;
   const FamilyEntry& family_at(uint32_t index) const;
@@ -209,11 +210,11 @@ class SeriesStore {
                      uint64_t* late);
   void AddToCounter(SeriesId id, uint64_t delta, const RingTime& time, int64_t now_ms);
   void AddFraction(SeriesId id, double delta, const RingTime& time, int64_t now_ms);
-  // A reporter's value replaces its last one.
-  void SetGauge(SeriesId id, ReporterNumber reporter, double value, int64_t now_ms);
+  // A reporter's value replaces its last one. True if it had none.
+  bool SetGauge(SeriesId id, ReporterNumber reporter, double value, int64_t now_ms);
   void RemoveGauge(SeriesId id, ReporterNumber reporter, int64_t now_ms);
-  // Withdraws every gauge of these reporters.
-  void WithdrawGauges(absl::Span<const ReporterNumber> reporters, int64_t now_ms);
+  // From a checkpoint.
+  void SetRings(SeriesId id, std::unique_ptr<Rings> rings);
   // The reporter feeds the series from now on. False if it did already.
   bool AttachReporter(SeriesId id, ReporterNumber reporter);
 
