@@ -172,7 +172,9 @@ absl::Status LogRecovery::Replay(absl::Span<Fold* const> folds, const std::funct
       expected += header.count;
       tail_crc_ = header.crc;
       chained = true;
-      offset = std::min<uint64_t>(offset + FrameSpace(header.bytes), bytes.size());
+      offset += FrameSpace(header.bytes);
+      // The padding of the last frame may be missing; what follows still goes to the aligned place.
+      if (offset > bytes.size()) bytes.resize(offset);
     }
     segment.used_bytes = offset;
     segment.last_lsn = expected - 1;
@@ -205,11 +207,13 @@ absl::Status LogRecovery::EndOfChain(size_t index, uint64_t offset, Lsn expected
   const Segment& segment = segments_[index];
   FrameScan scan = ScanFrames(bytes.substr(offset), static_cast<uint32_t>(segment.number), seed_);
   promised = std::max(promised, scan.synced_lsn);
+  // Of what may lie there at most this much was written behind the chain's end.
   uint64_t cut = scan.end;
   if (cut == 0 && bytes.size() - offset >= kFrameHeaderBytes && LoadLe<uint32_t>(bytes.data() + offset) == kFrameMagic &&
       LoadLe<uint32_t>(bytes.data() + offset + 4) == static_cast<uint32_t>(segment.number)) {
     cut = std::min<uint64_t>(FrameSpace(LoadLe<uint32_t>(bytes.data() + offset + 28)), bytes.size() - offset);
   }
+  const uint64_t cut_here = cut;
   std::string later;
   for (size_t i = index + 1; i < segments_.size(); ++i) {
     WHEELPIT_RETURN_IF_ERROR(ReadSegment(segments_[i], &later));
@@ -226,6 +230,7 @@ absl::Status LogRecovery::EndOfChain(size_t index, uint64_t offset, Lsn expected
     }
     WHEELPIT_RETURN_IF_ERROR(SetAside(index));
   }
+  WHEELPIT_RETURN_IF_ERROR(EraseTail(segment, offset, promised >= expected ? bytes.size() - offset : cut_here));
   result_.cut_bytes = cut;
   if (cut > 0) {
     Log(LogLevel::kWarning, "journal_tail_cut",
@@ -247,6 +252,14 @@ absl::Status LogRecovery::Damage(const Segment& segment, uint64_t offset, Lsn ls
                                    JoinPath(dir_, SegmentName(segment.number)), segment.number, offset, lsn, why, dir_, lsn));
 }
 
+// A frame that was cut must never come back: a new one of the same bytes in front of it would join it to the chain again.
+absl::Status LogRecovery::EraseTail(const Segment& segment, uint64_t offset, uint64_t bytes) const {
+  if (bytes == 0) return absl::OkStatus();
+  const std::string zeros(bytes, '\0');
+  WHEELPIT_RETURN_IF_ERROR(segment.file->WriteAt(offset, {absl::string_view(zeros)}));
+  return segment.file->SyncData();
+}
+
 // Repair: a copy of the damaged segment and all later ones keep their bytes under other names.
 absl::Status LogRecovery::SetAside(size_t index) {
   const std::string damaged = JoinPath(dir_, absl::StrCat("damaged-", SegmentName(segments_[index].number)));
@@ -256,13 +269,10 @@ absl::Status LogRecovery::SetAside(size_t index) {
   WHEELPIT_RETURN_IF_ERROR(copy->WriteAt(0, {absl::string_view(bytes)}));
   WHEELPIT_RETURN_IF_ERROR(copy->SyncData());
   WHEELPIT_RETURN_IF_ERROR(fs_->SyncDir(dir_));
-  // What is left behind the cut must not be taken for a promise at the next start.
-  const std::string zeros(bytes.size() - tail_offset_, '\0');
-  WHEELPIT_RETURN_IF_ERROR(segments_[index].file->WriteAt(tail_offset_, {absl::string_view(zeros)}));
-  WHEELPIT_RETURN_IF_ERROR(segments_[index].file->SyncData());
   for (size_t i = index + 1; i < segments_.size(); ++i) {
     const std::string name = SegmentName(segments_[i].number);
     WHEELPIT_RETURN_IF_ERROR(fs_->Rename(JoinPath(dir_, name), JoinPath(dir_, absl::StrCat("damaged-", name))));
+    set_aside_.push_back(segments_[i].number);
   }
   Log(LogLevel::kError, "journal_repaired", {{"segment", absl::StrCat(segments_[index].number)}, {"copy", damaged}});
   return fs_->SyncDir(dir_);

@@ -43,8 +43,11 @@ class LogRecovery {
   uint64_t tail_offset() const { return tail_offset_; }
   uint32_t tail_crc() const { return tail_crc_; }
   uint64_t replayed_bytes() const { return replayed_bytes_; }
-  // Last lsn and used bytes of each segment of segments() are known now. Those behind the tail hold nothing that counts.
+  // Last lsn and used bytes of each segment of segments() are known now. These were behind the tail; nothing in them counts. They
+  // must go, durably, before anything is appended, or they would stand between the tail and the segment that follows it.
   const std::vector<uint64_t>& dropped_segments() const { return dropped_; }
+  // Those that a repair has renamed.
+  const std::vector<uint64_t>& set_aside_segments() const { return set_aside_; }
 
  private:
   absl::Status ScanSegment(uint64_t number);
@@ -57,6 +60,7 @@ class LogRecovery {
   bool ContinuesIn(size_t index, Lsn expected) const;
   absl::Status EndOfChain(size_t index, uint64_t offset, Lsn expected, absl::string_view bytes);
   absl::Status Damage(const Segment& segment, uint64_t offset, Lsn lsn, const std::string& why) const;
+  absl::Status EraseTail(const Segment& segment, uint64_t offset, uint64_t bytes) const;
   absl::Status SetAside(size_t index);
 
   FileSystem* const fs_;
@@ -75,6 +79,7 @@ class LogRecovery {
   uint32_t tail_crc_ = 0;
   uint64_t replayed_bytes_ = 0;
   std::vector<uint64_t> dropped_;
+  std::vector<uint64_t> set_aside_;
 };
 
 }  // namespace wheelpit

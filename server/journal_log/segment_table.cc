@@ -13,6 +13,14 @@ Segment* SegmentTable::Add(Segment segment) {
   return &it->second;
 }
 
+void SegmentTable::Remove(uint64_t number) {
+  const auto it = segments_.find(number);
+  if (it == segments_.end()) return;
+  if (last_found_ == &it->second) last_found_ = nullptr;
+  pinned_bytes_ -= it->second.pinned_bytes;
+  segments_.erase(it);
+}
+
 Segment* SegmentTable::Find(uint64_t number) {
   // Pins come in runs of one segment.
   if (last_found_ != nullptr && last_found_->number == number) return last_found_;

@@ -32,6 +32,8 @@ struct Segment {
 class SegmentTable {
  public:
   Segment* Add(Segment segment);
+  // With its pins.
+  void Remove(uint64_t number);
   // Null when there is none.
   Segment* Find(uint64_t number);
   const Segment* Find(uint64_t number) const;

@@ -115,26 +115,24 @@ absl::StatusOr<RecoveryResult> SegmentedLog::Recover(absl::Span<Fold* const> fol
   WHEELPIT_RETURN_IF_ERROR(recovery.Replay(folds, progress));
   // What was read may have been written but never synced by the process before: from here on it counts as durable.
   for (const Segment& segment : recovery.segments()) {
-    if (segment.last_lsn > recovery.result().checkpoint_lsn || segment.number == recovery.tail_segment()) {
-      WHEELPIT_RETURN_IF_ERROR(segment.file->SyncData());
-    }
+    const bool tail = segment.number == recovery.tail_segment();
+    // A power cut may have taken the preallocation of the last file; if the disk is full by now, Commit finds that out.
+    if (tail) segment.file->Allocate(options_.segment_bytes).IgnoreError();
+    if (tail || segment.last_lsn > recovery.result().checkpoint_lsn) WHEELPIT_RETURN_IF_ERROR(segment.file->SyncData());
   }
-  WHEELPIT_RETURN_IF_ERROR(fs_->SyncDir(options_.dir));
   WHEELPIT_RETURN_IF_ERROR(pool_.Load(kept));
+  for (const uint64_t number : recovery.dropped_segments()) WHEELPIT_RETURN_IF_ERROR(pool_.Recycle(number));
+  WHEELPIT_RETURN_IF_ERROR(fs_->SyncDir(options_.dir));
   const Lsn last = recovery.result().last_lsn;
   {
     MutexLock lock(&mu_);
+    for (const uint64_t number : recovery.set_aside_segments()) table_.Remove(number);
+    for (const uint64_t number : recovery.dropped_segments()) table_.Remove(number);
     for (const Segment& segment : recovery.segments()) {
       Segment* mine = table_.Find(segment.number);
       mine->last_lsn = segment.last_lsn;
       mine->used_bytes = segment.used_bytes;
       mine->sealed = segment.number != recovery.tail_segment();
-    }
-    // Nothing behind the tail counts, so no fold knows of it.
-    for (const uint64_t number : recovery.dropped_segments()) {
-      Segment* dropped = table_.Find(number);
-      dropped->first_lsn = dropped->last_lsn = 0;
-      dropped->used_bytes = 0;
     }
     place_ = Place{recovery.tail_segment(), recovery.tail_offset(), false, 0};
     checkpoints_ = recovery.checkpoints();
@@ -147,7 +145,7 @@ absl::StatusOr<RecoveryResult> SegmentedLog::Recover(absl::Span<Fold* const> fol
   written_lsn_.store(last, std::memory_order_release);
   synced_lsn_.store(last, std::memory_order_release);
   durable_lsn_.store(last, std::memory_order_release);
-  written_bytes_.store(recovery.replayed_bytes(), std::memory_order_relaxed);
+  replayed_bytes_.store(recovery.replayed_bytes(), std::memory_order_relaxed);
   disk_low_.store(LooksLow(), std::memory_order_relaxed);
   if (progress) progress(1.0);
   RecoveryResult result = recovery.result();
@@ -322,7 +320,8 @@ absl::Status SegmentedLog::SyncWritten() {
   }
   for (const auto& file : files) {
     if (absl::Status synced = file->SyncData(); !synced.ok()) {
-      Fail(synced);
+      // Before the lock is given up: nobody may take the files that are missing from unsynced_ for synced.
+      RecordFailure(synced);
       return synced;
     }
   }
@@ -330,14 +329,16 @@ absl::Status SegmentedLog::SyncWritten() {
   return absl::OkStatus();
 }
 
-void SegmentedLog::Fail(const absl::Status& cause) {
-  {
-    MutexLock lock(&mu_);
-    if (!failure_.ok()) return;
-    failure_ = MakeError(absl::StatusCode::kUnavailable, "JOURNAL",
-                         absl::StrCat("the journal has stopped: ", cause.message(), "; restart to recover what is safe"));
-  }
+void SegmentedLog::RecordFailure(const absl::Status& cause) {
+  MutexLock lock(&mu_);
+  if (!failure_.ok()) return;
+  failure_ = MakeError(absl::StatusCode::kUnavailable, "JOURNAL",
+                       absl::StrCat("the journal has stopped: ", cause.message(), "; restart to recover what is safe"));
+}
+
+void SegmentedLog::AnnounceFailure(const absl::Status& cause) {
   Log(LogLevel::kError, "journal_failed", {{"error", std::string(cause.message())}});
+  if (observer_) observer_();
 }
 
 bool SegmentedLog::Commit() {
@@ -374,8 +375,8 @@ bool SegmentedLog::Commit() {
       return true;
     }
   }
-  Fail(done);
-  if (observer_) observer_();
+  RecordFailure(done);
+  AnnounceFailure(done);
   return false;
 }
 
@@ -395,7 +396,11 @@ void SegmentedLog::Publish(Lsn written) {
 
 bool SegmentedLog::Sync() {
   if (synced_lsn_.load(std::memory_order_relaxed) == written_lsn_.load(std::memory_order_relaxed)) return false;
-  if (!SyncWritten().ok() && observer_) observer_();
+  {
+    MutexLock lock(&mu_);
+    if (!failure_.ok()) return false;
+  }
+  if (absl::Status synced = SyncWritten(); !synced.ok()) AnnounceFailure(synced);
   return true;
 }
 

@@ -109,7 +109,8 @@ class SegmentedLog : public Journal {
   absl::StatusOr<std::shared_ptr<File>> FileOf(uint64_t segment);
   absl::Status SyncWritten();
   void Publish(Lsn written);
-  void Fail(const absl::Status& cause);
+  void RecordFailure(const absl::Status& cause);
+  void AnnounceFailure(const absl::Status& cause);
   void Maintain();
   void WriteCloseMark();
   absl::Status FinishCheckpoint(const CheckpointInfo& info, uint64_t written_at_begin);
@@ -139,6 +140,8 @@ class SegmentedLog : public Journal {
   std::atomic<Lsn> durable_lsn_{0};             // release by the journal thread, acquire by whoever looks
   std::atomic<bool> disk_low_{false};           // relaxed: a hint that refreshes itself
   std::atomic<uint64_t> written_bytes_{0};      // relaxed: a statistic
+  // Of the journal behind the newest checkpoint: what recovery replayed (0 once there is a newer one), and written_bytes_ then.
+  std::atomic<uint64_t> replayed_bytes_{0};
   std::atomic<uint64_t> written_at_checkpoint_{0};
 
   // Held over a sync, so that two threads do not take each other's sync for done. Taken before mu_.

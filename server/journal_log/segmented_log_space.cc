@@ -188,6 +188,7 @@ absl::Status SegmentedLog::FinishCheckpoint(const CheckpointInfo& info, uint64_t
     }
     free_soon_ = true;
   }
+  replayed_bytes_.store(0, std::memory_order_relaxed);
   written_at_checkpoint_.store(written_at_begin, std::memory_order_relaxed);
   for (const CheckpointInfo& old : superfluous) {
     WHEELPIT_RETURN_IF_ERROR(fs_->Unlink(JoinPath(options_.dir, CheckpointName(old.begin_lsn))));
@@ -199,7 +200,8 @@ absl::Status SegmentedLog::FinishCheckpoint(const CheckpointInfo& info, uint64_t
 JournalUsage SegmentedLog::Usage() const {
   JournalUsage usage;
   usage.written_bytes = written_bytes_.load(std::memory_order_relaxed);
-  usage.bytes_since_checkpoint = usage.written_bytes - written_at_checkpoint_.load(std::memory_order_relaxed);
+  usage.bytes_since_checkpoint = replayed_bytes_.load(std::memory_order_relaxed) + usage.written_bytes -
+                                 written_at_checkpoint_.load(std::memory_order_relaxed);
   usage.disk_low = disk_low_.load(std::memory_order_relaxed);
   if (const auto space = fs_->Space(options_.dir); space.ok()) usage.free_bytes = space->free_bytes;
   MutexLock lock(&mu_);
