@@ -272,7 +272,15 @@ class Cluster:
         bridge = self.data.get("bridge")
         if bridge:
             self.clear_network(bridge)
+        self.clear_mount_points()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def clear_mount_points(self):
+        """Folders that a killed kubelet made for its pods to mount over."""
+        with contextlib.suppress(OSError), open(self.path("node", "mountpoints")) as f:
+            for path in reversed(f.read().split()):
+                with contextlib.suppress(OSError):
+                    os.unlink(path) if os.path.isfile(path) else os.rmdir(path)
 
     @staticmethod
     def clear_network(bridge):
