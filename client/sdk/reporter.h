@@ -1,12 +1,13 @@
 // Counts things in this process and reports them to the aggregator, where each increment is counted
 // exactly once.
 //
-//   WHEELPIT_ASSIGN_OR_RETURN(auto reporter, wheelpit::Reporter::Create(options));
-//   wheelpit::Reporter::Counter sent =
-//       *reporter->AddCounter({.name = "mails_sent_total", .help = "Mails handed to the relay",
-//       .labels = {{"relay", "a"}}});
-//   sent.Increment();                                  // nanoseconds; never blocks, never
-//   allocates … reporter->Flush(absl::Seconds(5));                 // the destructor does this too
+//   auto reporter = wheelpit::Reporter::Create(options).value();
+//   wheelpit::Reporter::SeriesSpec spec;
+//   spec.name = "mails_sent_total";
+//   spec.labels = {{"relay", "a"}};
+//   wheelpit::Reporter::Counter sent = reporter->AddCounter(spec).value();
+//   sent.Increment();                      // nanoseconds; never blocks, never allocates
+//   reporter->Flush(absl::Seconds(5));     // the destructor does this too
 //
 // Thread-safe. Owns one flush thread. Series are announced with 0 when they are added. While the
 // aggregator is away, counts add up in place: memory is bounded by the number of series. Batches

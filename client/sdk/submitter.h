@@ -1,10 +1,11 @@
 // Submits tasks durably, from any number of threads, over one connection.
 //
-//   WHEELPIT_ASSIGN_OR_RETURN(auto submitter, wheelpit::Submitter::Create(options));
-//   std::future<absl::StatusOr<wheelpit::SubmitReceipt>> receipt = submitter->SubmitAsync({.queue =
-//   "mail", .payload = "to: ann"}); absl::StatusOr<wheelpit::SubmitReceipt> r = receipt.get(); //
-//   OK = durable on the server absl::StatusOr<wheelpit::TaskInfo> done = submitter->WaitTask(r->id,
-//   absl::Minutes(1));
+//   auto submitter = wheelpit::Submitter::Create(options).value();
+//   wheelpit::NewTask task;
+//   task.queue = "mail";
+//   task.payload = "to: ann";
+//   auto receipt = submitter->SubmitAndWait(task);                       // OK = durable
+//   auto done = submitter->WaitTask(receipt->id, absl::Minutes(1));      // done->result
 //
 // Thread-safe. Concurrent submits share calls: what arrives while calls are in flight travels
 // together in the next one, and nobody waits for company. Each task has an idempotency key (made

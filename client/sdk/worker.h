@@ -48,8 +48,8 @@ class TaskRun {
   uint64_t token() const;
 
   // True once the work is no longer wanted: the lease was lost, a cancel was asked for, or the
-  // worker is being destroyed. A handler that sees it returns soon; after a lost lease its outcome
-  // is not sent.
+  // worker is being destroyed. A handler that sees it returns soon. Completing is still allowed: it
+  // counts if the task was not given to anybody else meanwhile.
   bool cancelled() const;
   bool lease_lost() const;
   // Returns true as soon as cancelled() is, false after `timeout`.

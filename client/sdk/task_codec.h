@@ -1,0 +1,13 @@
+// Between the SDK's values and the wire's messages.
+#pragma once
+
+#include "client/sdk/submitter.h"
+#include "wheelpit/v1/types.pb.h"
+
+namespace wheelpit {
+
+v1::TaskSpec ToTaskSpec(NewTask task);
+TaskInfo ToTaskInfo(const v1::Task& task);
+TaskInfo::State ToState(v1::TaskState state);
+
+}  // namespace wheelpit
