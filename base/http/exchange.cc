@@ -172,6 +172,9 @@ bool ExchangeRunner::Run(Session* session, bool keep_alive) {
   HttpRequest& request = session->head.request;
   request.peer = session->connection.Peer();
   HttpResponse response = (*handler_)(request);
+  // A slow reader of the answer shall not hold the request too.
+  request.body = std::string();
+  session->ReleaseBody();
   if (response.abort) return false;
   CompressResponse(request, options_->gzip_bytes_min, &response);
   return Answer(session, request.method, response, keep_alive);

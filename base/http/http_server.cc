@@ -318,7 +318,6 @@ bool RealHttpServer::FinishExchange(Session* session) {
   requests_.fetch_add(1, std::memory_order_relaxed);
   const bool keep_alive = session->head.keep_alive && !stopping_.load();
   const bool answered = runner_.Run(session, keep_alive);
-  session->ReleaseBody();
   session->head = RequestHead();
   if (!answered) {
     session->want = IoState::kClosed;
@@ -330,6 +329,9 @@ bool RealHttpServer::FinishExchange(Session* session) {
 }
 
 bool RealHttpServer::Refuse(Session* session, int status, absl::string_view message) {
+  // Before the answer: what the client sends next may count on it.
+  session->body = std::string();
+  session->ReleaseBody();
   if (!runner_.Refuse(session, status, message)) {
     session->want = IoState::kClosed;
     return false;
@@ -338,8 +340,6 @@ bool RealHttpServer::Refuse(Session* session, int status, absl::string_view mess
 }
 
 bool RealHttpServer::BeginLinger(Session* session) {
-  session->ReleaseBody();
-  session->body.clear();
   session->connection.ShutdownWrite();
   session->phase = Session::Phase::kLinger;
   session->deadline_ns = Deadline(kLingerMs);

@@ -150,22 +150,6 @@ std::vector<GaugeFamily> QueueGauges::Families(int64_t now_ms) const {
   return stats == nullptr ? std::vector<GaugeFamily>() : QueueGaugeFamilies(*stats, now_ms, options_);
 }
 
-std::vector<prometheus::MetricFamily> QueueGauges::Collect(int64_t now_ms) const {
-  std::vector<prometheus::MetricFamily> families;
-  for (const GaugeFamily& source : Families(now_ms)) {
-    prometheus::MetricFamily& family = families.emplace_back();
-    family.name = source.name;
-    family.help = source.help;
-    family.type = prometheus::MetricType::Gauge;
-    for (const VirtualSeries& series : source.series) {
-      prometheus::ClientMetric& metric = family.metric.emplace_back();
-      metric.gauge.value = series.value;
-      for (const auto& [name, value] : series.labels.pairs()) metric.label.push_back({name, value});
-    }
-  }
-  return families;
-}
-
 std::vector<VirtualSeries> QueueGauges::Read(int64_t now_ms) const {
   std::vector<VirtualSeries> all;
   for (GaugeFamily& family : Families(now_ms)) {

@@ -1,8 +1,6 @@
 // The queue gauges `wheelpit_queue_*`: what the engine published of each queue, as series for queries, discovery and pages.
 #pragma once
 
-#include <prometheus/metric_family.h>
-
 #include <functional>
 #include <memory>
 #include <string>
@@ -36,8 +34,6 @@ class QueueGauges : public VirtualSeriesSource {
 
   std::vector<VirtualSeries> Read(int64_t now_ms) const override;
   std::vector<GaugeFamily> Families(int64_t now_ms) const;
-  // The same for a page (exposition/scraper.h).
-  std::vector<prometheus::MetricFamily> Collect(int64_t now_ms) const;
 
  private:
   const StatsSource stats_;

@@ -4,6 +4,7 @@
 #include "base/errors.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/exposition/gauge_families.h"
 #include "tests/support/std_threads.h"
 #include "tests/unit/server/exposition/test_store.h"
 
@@ -28,6 +29,17 @@ TEST(ScraperTest, SourcesAreMergedIntoThePage) {
             "# TYPE a gauge\na 2\n# TYPE m_total counter\nm_total 3\n# TYPE z gauge\nz 1\n");
   EXPECT_EQ(**scraper->Scrape({.format = ExpositionFormat::kOpenMetrics}, {"m", "nothing"}),
             "# TYPE m counter\nm_total 3\n# EOF\n");
+}
+
+TEST(ScraperTest, QueueGaugesStandOnThePage) {
+  TestStore store;
+  auto pages = PageCache::Create(&store.store);
+  const std::vector<GaugeFamily> gauges = {
+      {"wheelpit_queue_tasks", "Tasks.", {{"wheelpit_queue_tasks", {{"queue", "q"}, {"state", "ready"}}, 3}}}};
+  auto scraper = Scraper::Create(pages.get(), {[&gauges] { return ToPageFamilies(gauges); }}, {});
+  EXPECT_EQ(**scraper->Scrape({}, {}),
+            "# HELP wheelpit_queue_tasks Tasks.\n# TYPE wheelpit_queue_tasks gauge\n"
+            "wheelpit_queue_tasks{queue=\"q\",state=\"ready\"} 3\n");
 }
 
 TEST(ScraperTest, WaitingScrapesShareARenderingAndTooManyAreRefused) {
