@@ -9,9 +9,8 @@
 namespace wheelpit {
 
 void CheckFailed(const char* file, int line, const char* condition, absl::string_view detail) {
-  const std::string text =
-      absl::StrFormat("%s:%d: check failed: %s%s%s\n", file, line, condition,
-                      detail.empty() ? "" : ": ", detail);
+  const std::string text = absl::StrFormat("%s:%d: check failed: %s%s%s\n", file, line, condition,
+                                           detail.empty() ? "" : ": ", detail);
   std::fwrite(text.data(), 1, text.size(), stderr);
   std::fflush(stderr);
   std::abort();

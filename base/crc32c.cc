@@ -51,8 +51,8 @@ uint32_t PortableExtend(uint32_t reg, const char* p, size_t n) {
 
 #if defined(__x86_64__)
 
-// The instruction has a latency of three cycles and a throughput of one: long buffers run as three streams side by side, and
-// shift tables join the three registers.
+// The instruction has a latency of three cycles and a throughput of one: long buffers run as three
+// streams side by side, and shift tables join the three registers.
 constexpr size_t kStreamBytes = 512;
 
 // The register `zeros` zero bytes later, as a linear map in four tables of one byte each.

@@ -90,8 +90,7 @@ void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField
     sink = state.sink;
   }
   std::string line = absl::StrCat(
-      "time=",
-      absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", state.clock.WallNow(), absl::UTCTimeZone()),
+      "time=", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", state.clock.WallNow(), absl::UTCTimeZone()),
       " level=", LevelName(level), " event=", event);
   for (const auto& [key, value] : fields) AppendField(&line, key, value);
   if (dropped > 0) AppendField(&line, "lines_dropped", absl::StrCat(dropped));

@@ -108,7 +108,8 @@ void OptionTable::AddInt(absl::string_view name, int64_t* value, absl::string_vi
     *value = v;
     return absl::OkStatus();
   };
-  Add(name, "int", help, RangeText(range, FormatNumber), set, [value] { return absl::StrCat(*value); });
+  Add(name, "int", help, RangeText(range, FormatNumber), set,
+      [value] { return absl::StrCat(*value); });
 }
 
 void OptionTable::AddDouble(absl::string_view name, double* value, absl::string_view help,
@@ -218,7 +219,8 @@ absl::Status OptionTable::ParseFlags(const std::vector<std::string>& args,
   for (size_t i = 0; i < args.size(); ++i) {
     absl::string_view arg = args[i];
     if (arg == "--") {
-      positional->insert(positional->end(), args.begin() + static_cast<ptrdiff_t>(i) + 1, args.end());
+      positional->insert(positional->end(), args.begin() + static_cast<ptrdiff_t>(i) + 1,
+                         args.end());
       break;
     }
     if (!absl::ConsumePrefix(&arg, "--")) {
@@ -307,7 +309,8 @@ std::string FormatDurationMs(int64_t ms) {
 
 absl::StatusOr<int64_t> ParseSize(absl::string_view text) {
   size_t digits = 0;
-  while (digits < text.size() && (absl::ascii_isdigit(text[digits]) || text[digits] == '.')) ++digits;
+  while (digits < text.size() && (absl::ascii_isdigit(text[digits]) || text[digits] == '.'))
+    ++digits;
   absl::string_view unit = absl::StripLeadingAsciiWhitespace(text.substr(digits));
   absl::ConsumeSuffix(&unit, "B");
   double factor = 1;
@@ -326,7 +329,8 @@ absl::StatusOr<int64_t> ParseSize(absl::string_view text) {
         absl::StrCat(Quoted(text), " must be a size such as 64MiB, 10k or 1000"));
   const double bytes = number * factor;
   if (bytes > kNoMax || bytes != std::floor(bytes))
-    return absl::InvalidArgumentError(absl::StrCat(Quoted(text), " must be whole bytes, at most 9 PB"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(Quoted(text), " must be whole bytes, at most 9 PB"));
   return static_cast<int64_t>(bytes);
 }
 

@@ -53,7 +53,8 @@ struct SipState {
     size_t n = data.size();
     for (; n >= 8; n -= 8, p += 8) Absorb(LoadLittle(p));
     uint64_t last = static_cast<uint64_t>(data.size()) << 56;
-    for (size_t i = 0; i < n; ++i) last |= static_cast<uint64_t>(static_cast<uint8_t>(p[i])) << (8 * i);
+    for (size_t i = 0; i < n; ++i)
+      last |= static_cast<uint64_t>(static_cast<uint8_t>(p[i])) << (8 * i);
     Absorb(last);
   }
 

@@ -31,7 +31,9 @@ Aggregation::Group& Aggregation::FindGroup(absl::string_view name, EachLabel eac
     if (groups_.empty()) groups_.emplace_back();
     return groups_[0];
   }
-  const auto kept = [this](absl::string_view label) { return Listed(expr_.labels, label) != expr_.without; };
+  const auto kept = [this](absl::string_view label) {
+    return Listed(expr_.labels, label) != expr_.without;
+  };
   const bool keep_name = !expr_.without && !name.empty() && kept(kNameLabel);
   key_.clear();
   if (keep_name) {
@@ -56,7 +58,8 @@ Aggregation::Group& Aggregation::FindGroup(absl::string_view name, EachLabel eac
   return group;
 }
 
-void Aggregation::Add(absl::string_view name, LabelsView labels, double value, Certainty certainty) {
+void Aggregation::Add(absl::string_view name, LabelsView labels, double value,
+                      Certainty certainty) {
   AddTo(&FindGroup(name,
                    [labels](auto&& each) {
                      for (const LabelView& label : labels) each(label.name, label.value);

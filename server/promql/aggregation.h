@@ -1,4 +1,5 @@
-// sum, avg, min, max, count and group over label groups, one element at a time: a sum over many series copies no labels.
+// sum, avg, min, max, count and group over label groups, one element at a time: a sum over many
+// series copies no labels.
 #pragma once
 
 #include <string>
@@ -18,7 +19,8 @@ class Aggregation {
 
   void Add(absl::string_view name, LabelsView labels, double value, Certainty certainty);
   void Add(const Element& element);
-  // Groups in the order of their first element. A group whose elements are all unknown is unknown; some: partial, over the others.
+  // Groups in the order of their first element. A group whose elements are all unknown is unknown;
+  // some: partial, over the others.
   std::vector<Element> Finish();
 
  private:

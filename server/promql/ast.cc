@@ -24,8 +24,8 @@ std::string NumberText(double v) {
 }
 
 bool IsKeyword(absl::string_view word) {
-  for (absl::string_view keyword : {"and", "or", "unless", "by", "without", "on", "ignoring", "group_left",
-                                    "group_right", "bool", "offset", "inf", "nan"})
+  for (absl::string_view keyword : {"and", "or", "unless", "by", "without", "on", "ignoring",
+                                    "group_left", "group_right", "bool", "offset", "inf", "nan"})
     if (absl::EqualsIgnoreCase(word, keyword)) return true;
   return false;
 }
@@ -59,15 +59,20 @@ std::string LabelText(absl::string_view label) {
 }
 
 std::string LabelListText(const std::vector<std::string>& labels) {
-  return absl::StrCat("(", absl::StrJoin(labels, ", ", [](std::string* out, const std::string& label) {
-                        absl::StrAppend(out, LabelText(label));
-                      }), ")");
+  return absl::StrCat("(",
+                      absl::StrJoin(labels, ", ",
+                                    [](std::string* out, const std::string& label) {
+                                      absl::StrAppend(out, LabelText(label));
+                                    }),
+                      ")");
 }
 
 std::string DurationText(int64_t ms) {
   std::string out;
-  for (const auto& [unit, unit_ms] :
-       {std::pair<absl::string_view, int64_t>{"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}) {
+  for (const auto& [unit, unit_ms] : {std::pair<absl::string_view, int64_t>{"h", 3'600'000},
+                                      {"m", 60'000},
+                                      {"s", 1000},
+                                      {"ms", 1}}) {
     if (ms >= unit_ms) absl::StrAppend(&out, ms / unit_ms, unit);
     ms %= unit_ms;
   }
@@ -78,18 +83,22 @@ std::string MatchingText(const VectorMatching& m) {
   std::string out;
   if (m.given) absl::StrAppend(&out, " ", m.on ? "on " : "ignoring ", LabelListText(m.labels));
   if (m.group != VectorMatching::Group::kNone)
-    absl::StrAppend(&out, m.group == VectorMatching::Group::kLeft ? " group_left " : " group_right ",
+    absl::StrAppend(&out,
+                    m.group == VectorMatching::Group::kLeft ? " group_left " : " group_right ",
                     LabelListText(m.include));
   return out;
 }
 
 struct Printer {
   std::string operator()(const NumberExpr& e) const { return NumberText(e.value); }
-  std::string operator()(const NegateExpr& e) const { return absl::StrCat("-", ExprText(*e.operand)); }
+  std::string operator()(const NegateExpr& e) const {
+    return absl::StrCat("-", ExprText(*e.operand));
+  }
   std::string operator()(const BinaryExpr& e) const {
     std::string left = ExprText(*e.left);
     // A sign binds looser than ^.
-    if (e.op == BinaryOp::kPower && std::holds_alternative<NegateExpr>(e.left->node)) left = absl::StrCat("(", left, ")");
+    if (e.op == BinaryOp::kPower && std::holds_alternative<NegateExpr>(e.left->node))
+      left = absl::StrCat("(", left, ")");
     return absl::StrCat("(", left, " ", BinaryOpText(e.op), e.return_bool ? " bool" : "",
                         MatchingText(e.matching), " ", ExprText(*e.right), ")");
   }
@@ -97,14 +106,18 @@ struct Printer {
     std::string out(AggregateOpText(e.op));
     if (e.without || !e.labels.empty())
       absl::StrAppend(&out, e.without ? " without " : " by ", LabelListText(e.labels), " ");
-    absl::StrAppend(&out, "(", e.parameter != nullptr ? absl::StrCat(ExprText(*e.parameter), ", ") : "",
+    absl::StrAppend(&out, "(",
+                    e.parameter != nullptr ? absl::StrCat(ExprText(*e.parameter), ", ") : "",
                     ExprText(*e.operand), ")");
     return out;
   }
   std::string operator()(const CallExpr& e) const {
-    return absl::StrCat(e.name, "(", absl::StrJoin(e.args, ", ", [](std::string* out, const ExprPtr& arg) {
-                          absl::StrAppend(out, ExprText(*arg));
-                        }), ")");
+    return absl::StrCat(e.name, "(",
+                        absl::StrJoin(e.args, ", ",
+                                      [](std::string* out, const ExprPtr& arg) {
+                                        absl::StrAppend(out, ExprText(*arg));
+                                      }),
+                        ")");
   }
   std::string operator()(const Selector& s) const { return SelectorText(s); }
 };
@@ -115,14 +128,15 @@ bool IsSetOp(BinaryOp op) { return op <= BinaryOp::kUnless; }
 bool IsComparison(BinaryOp op) { return op >= BinaryOp::kEqual && op <= BinaryOp::kGreaterEqual; }
 
 absl::string_view BinaryOpText(BinaryOp op) {
-  static constexpr absl::string_view kText[] = {"or", "and", "unless", "==", "!=", "<", ">", "<=",
-                                                ">=", "+",   "-",      "*",  "/",  "%", "^"};
+  static constexpr absl::string_view kText[] = {
+      "or", "and", "unless", "==", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "^"};
   return kText[static_cast<size_t>(op)];
 }
 
 absl::string_view AggregateOpText(AggregateOp op) {
-  static constexpr absl::string_view kText[] = {"sum",  "avg",     "min",      "max",    "count", "group",
-                                                "topk", "bottomk", "quantile", "stddev", "stdvar"};
+  static constexpr absl::string_view kText[] = {"sum",      "avg",    "min",   "max",
+                                                "count",    "group",  "topk",  "bottomk",
+                                                "quantile", "stddev", "stdvar"};
   return kText[static_cast<size_t>(op)];
 }
 
@@ -137,14 +151,16 @@ std::string SelectorText(const Selector& s) {
   std::vector<std::string> inside;
   if (!plain_name) inside.push_back(StringText(s.name));
   for (const Matcher& m : s.matchers)
-    inside.push_back(absl::StrCat(LabelText(m.label()), MatchOpText(m.op()), StringText(m.value())));
+    inside.push_back(
+        absl::StrCat(LabelText(m.label()), MatchOpText(m.op()), StringText(m.value())));
   std::string out = plain_name ? s.name : "";
   if (!inside.empty()) absl::StrAppend(&out, "{", absl::StrJoin(inside, ","), "}");
   if (s.range_ms != 0) absl::StrAppend(&out, "[", DurationText(s.range_ms), "]");
   if (s.range_mode == RangeMode::kAnchored) absl::StrAppend(&out, " anchored");
   if (s.range_mode == RangeMode::kSmoothed) absl::StrAppend(&out, " smoothed");
   if (s.offset_ms != 0)
-    absl::StrAppend(&out, " offset ", s.offset_ms < 0 ? "-" : "", DurationText(std::abs(s.offset_ms)));
+    absl::StrAppend(&out, " offset ", s.offset_ms < 0 ? "-" : "",
+                    DurationText(std::abs(s.offset_ms)));
   if (s.at.has_value()) {
     switch (s.at->kind) {
       case AtModifier::Kind::kTime:

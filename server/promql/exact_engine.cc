@@ -19,8 +19,12 @@ bool IsRate(Function f) {
 }
 
 // NaN if any is NaN, as Go's math.Min and math.Max.
-double MinOf(double a, double b) { return std::isnan(a) || std::isnan(b) ? std::nan("") : std::min(a, b); }
-double MaxOf(double a, double b) { return std::isnan(a) || std::isnan(b) ? std::nan("") : std::max(a, b); }
+double MinOf(double a, double b) {
+  return std::isnan(a) || std::isnan(b) ? std::nan("") : std::min(a, b);
+}
+double MaxOf(double a, double b) {
+  return std::isnan(a) || std::isnan(b) ? std::nan("") : std::max(a, b);
+}
 
 // `args` are the numbers after the vector.
 double ApplyFunction(Function function, double v, const std::vector<Value>& args) {
@@ -66,8 +70,10 @@ absl::StatusOr<Value> ExactEvaluation::Evaluate(const Expr& expr) {
     WHEELPIT_ASSIGN_OR_RETURN(Value right, Evaluate(*binary->right));
     return ApplyBinary(*binary, expr.position, std::move(left), std::move(right));
   }
-  if (const auto* aggregate = std::get_if<AggregateExpr>(&expr.node)) return EvaluateAggregate(*aggregate);
-  if (const auto* call = std::get_if<CallExpr>(&expr.node); call != nullptr && !IsRate(call->function))
+  if (const auto* aggregate = std::get_if<AggregateExpr>(&expr.node))
+    return EvaluateAggregate(*aggregate);
+  if (const auto* call = std::get_if<CallExpr>(&expr.node);
+      call != nullptr && !IsRate(call->function))
     return EvaluateCall(*call, expr.position);
   return Collect(expr);
 }
@@ -82,10 +88,11 @@ absl::StatusOr<bool> ExactEvaluation::Stream(const Expr& expr, Selection::Visit 
   const auto& selector = std::get<Selector>(call->args[0]->node);
   const ReadAs read_as = call->function == Function::kIncrease ? ReadAs::kIncrease : ReadAs::kRate;
   bool any = false;
-  WHEELPIT_RETURN_IF_ERROR(selection_.Read(selector, read_as, expr.position, [&](const SelectedSample& sample) {
-    any = true;
-    visit(sample);
-  }));
+  WHEELPIT_RETURN_IF_ERROR(
+      selection_.Read(selector, read_as, expr.position, [&](const SelectedSample& sample) {
+        any = true;
+        visit(sample);
+      }));
   if (any && !selector.name.empty()) NoteNotCounter(selector.name, expr.position);
   return true;
 }
@@ -94,12 +101,12 @@ absl::StatusOr<Value> ExactEvaluation::Collect(const Expr& expr) {
   const bool keep_name = std::holds_alternative<Selector>(expr.node);
   std::vector<Element> out;
   WHEELPIT_ASSIGN_OR_RETURN(const bool streamed, Stream(expr, [&](const SelectedSample& sample) {
-    Element& e = out.emplace_back();
-    e.labels = sample.labels.ToLabels();
-    if (keep_name) e.name = std::string(sample.name);
-    e.value = sample.value;
-    e.certainty = sample.certainty;
-  }));
+                              Element& e = out.emplace_back();
+                              e.labels = sample.labels.ToLabels();
+                              if (keep_name) e.name = std::string(sample.name);
+                              e.value = sample.value;
+                              e.certainty = sample.certainty;
+                            }));
   if (!streamed) return absl::InternalError("expression without a rule");
   if (!keep_name) WHEELPIT_RETURN_IF_ERROR(CheckUnique(out, expr.position));
   return Value::Vector(std::move(out));
@@ -108,9 +115,11 @@ absl::StatusOr<Value> ExactEvaluation::Collect(const Expr& expr) {
 absl::StatusOr<Value> ExactEvaluation::EvaluateAggregate(const AggregateExpr& e) {
   Aggregation aggregation(e);
   const bool drop_name = !std::holds_alternative<Selector>(e.operand->node);
-  WHEELPIT_ASSIGN_OR_RETURN(const bool streamed, Stream(*e.operand, [&](const SelectedSample& sample) {
-    aggregation.Add(drop_name ? absl::string_view() : sample.name, sample.labels, sample.value, sample.certainty);
-  }));
+  WHEELPIT_ASSIGN_OR_RETURN(const bool streamed,
+                            Stream(*e.operand, [&](const SelectedSample& sample) {
+                              aggregation.Add(drop_name ? absl::string_view() : sample.name,
+                                              sample.labels, sample.value, sample.certainty);
+                            }));
   if (!streamed) {
     WHEELPIT_ASSIGN_OR_RETURN(const Value value, Evaluate(*e.operand));
     for (const Element& element : value.vector) aggregation.Add(element);
@@ -119,7 +128,8 @@ absl::StatusOr<Value> ExactEvaluation::EvaluateAggregate(const AggregateExpr& e)
 }
 
 absl::StatusOr<Value> ExactEvaluation::EvaluateCall(const CallExpr& e, TextPosition position) {
-  if (e.function == Function::kTime) return Value::Scalar(static_cast<double>(selection_.now_ms()) / 1000);
+  if (e.function == Function::kTime)
+    return Value::Scalar(static_cast<double>(selection_.now_ms()) / 1000);
   if (e.function == Function::kAbsent) return EvaluateAbsent(e);
   WHEELPIT_ASSIGN_OR_RETURN(Value first, Evaluate(*e.args[0]));
   if (e.function == Function::kScalar) {
@@ -139,7 +149,8 @@ absl::StatusOr<Value> ExactEvaluation::EvaluateCall(const CallExpr& e, TextPosit
     certainty = Least(certainty, number.scalar_certainty);
     numbers.push_back(std::move(number));
   }
-  if (e.function == Function::kClamp && numbers[0].scalar > numbers[1].scalar) return Value::Vector({});
+  if (e.function == Function::kClamp && numbers[0].scalar > numbers[1].scalar)
+    return Value::Vector({});
   for (Element& element : first.vector) {
     element.value = ApplyFunction(e.function, element.value, numbers);
     element.certainty = Least(element.certainty, certainty);
@@ -158,8 +169,9 @@ absl::StatusOr<Value> ExactEvaluation::EvaluateAbsent(const CallExpr& e) {
   if (const auto* selector = std::get_if<Selector>(&e.args[0]->node)) {
     // Labels that one equality alone fixes.
     for (const Matcher& m : selector->matchers) {
-      const auto same_label = std::count_if(selector->matchers.begin(), selector->matchers.end(),
-                                            [&m](const Matcher& o) { return o.label() == m.label(); });
+      const auto same_label =
+          std::count_if(selector->matchers.begin(), selector->matchers.end(),
+                        [&m](const Matcher& o) { return o.label() == m.label(); });
       if (m.op() == MatchOp::kEqual && same_label == 1) element.labels.Set(m.label(), m.value());
     }
   }
@@ -170,9 +182,10 @@ void ExactEvaluation::NoteNotCounter(absl::string_view name, TextPosition positi
   for (absl::string_view suffix : {"_total", "_sum", "_count", "_bucket"})
     if (absl::EndsWith(name, suffix)) return;
   std::string info = absl::StrCat(
-      "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: ", Quoted(name), " (",
-      position.line, ":", position.column, ")");
-  if (std::find(infos_.begin(), infos_.end(), info) == infos_.end()) infos_.push_back(std::move(info));
+      "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: ",
+      Quoted(name), " (", position.line, ":", position.column, ")");
+  if (std::find(infos_.begin(), infos_.end(), info) == infos_.end())
+    infos_.push_back(std::move(info));
 }
 
 }  // namespace wheelpit

@@ -1,4 +1,5 @@
-// Evaluates a syntax tree on the rings: rates are counts of whole seconds, never extrapolated (docs/promql.md).
+// Evaluates a syntax tree on the rings: rates are counts of whole seconds, never extrapolated
+// (docs/promql.md).
 #pragma once
 
 #include <string>
@@ -25,7 +26,8 @@ class ExactEvaluation {
   absl::StatusOr<Value> EvaluateAggregate(const AggregateExpr& e);
   absl::StatusOr<Value> EvaluateCall(const CallExpr& e, TextPosition position);
   absl::StatusOr<Value> EvaluateAbsent(const CallExpr& e);
-  // The series behind a selector or rate/increase/irate of one, without a copy. False if `expr` is neither.
+  // The series behind a selector or rate/increase/irate of one, without a copy. False if `expr` is
+  // neither.
   absl::StatusOr<bool> Stream(const Expr& expr, Selection::Visit visit);
   absl::StatusOr<Value> Collect(const Expr& expr);
   void NoteNotCounter(absl::string_view name, TextPosition position);

@@ -1,4 +1,5 @@
-// The functions of the grammar and what they take. A name that is not here parses too: evaluation refuses it by name.
+// The functions of the grammar and what they take. A name that is not here parses too: evaluation
+// refuses it by name.
 #pragma once
 
 #include <cstddef>

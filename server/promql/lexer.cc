@@ -79,9 +79,7 @@ class Lexer {
  private:
   bool AtEnd() const { return at_ >= text_.size(); }
   char Peek(size_t ahead) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
-  TextPosition Position() const {
-    return {line_, static_cast<uint32_t>(at_ - line_start_ + 1)};
-  }
+  TextPosition Position() const { return {line_, static_cast<uint32_t>(at_ - line_start_ + 1)}; }
 
   void SkipBlanks() {
     for (; !AtEnd(); ++at_) {
@@ -128,8 +126,10 @@ class Lexer {
         ok = SkipDigits(false) > 0;
       }
     }
-    // `_` stands between digits only, and a number ends before anything that would go on with a name.
-    const bool ends = AtEnd() || (text_[at_] != '.' && (text_[at_] == ':' || !ContinuesName(text_[at_])));
+    // `_` stands between digits only, and a number ends before anything that would go on with a
+    // name.
+    const bool ends =
+        AtEnd() || (text_[at_] != '.' && (text_[at_] == ':' || !ContinuesName(text_[at_])));
     while (!AtEnd() && (ContinuesName(text_[at_]) || text_[at_] == '.') && !ends) ++at_;
     const absl::string_view written = text_.substr(from, at_ - from);
     ok = ok && ends && !absl::StrContains(written, "__") && !absl::EndsWith(written, "_") &&
@@ -141,7 +141,8 @@ class Lexer {
     } else if (ok) {
       ok = absl::SimpleAtod(plain, &token->number);
     }
-    if (!ok) return ParseError(token->position, absl::StrCat("bad number or duration ", Quoted(written)));
+    if (!ok)
+      return ParseError(token->position, absl::StrCat("bad number or duration ", Quoted(written)));
     return absl::OkStatus();
   }
 
@@ -182,7 +183,8 @@ class Lexer {
       seconds += number * kUnits[unit].seconds;
       next_unit = unit + 1;
     }
-    const bool ends = AtEnd() || text_[at_] == ':' || (text_[at_] != '.' && !ContinuesName(text_[at_]));
+    const bool ends =
+        AtEnd() || text_[at_] == ':' || (text_[at_] != '.' && !ContinuesName(text_[at_]));
     if (at_ == from || !ends) {
       at_ = from;
       return false;
@@ -209,7 +211,8 @@ class Lexer {
         line_start_ = at_;
       }
     }
-    if (AtEnd() || text_[at_] != quote) return ParseError(token->position, "string without its closing quote");
+    if (AtEnd() || text_[at_] != quote)
+      return ParseError(token->position, "string without its closing quote");
     ++at_;
     return absl::OkStatus();
   }
@@ -271,7 +274,8 @@ class Lexer {
       }
     }
     if (text_[at_] == '\0' || kSingles.find(text_[at_]) == absl::string_view::npos)
-      return ParseError(token->position, absl::StrCat("unexpected character ", Quoted(rest.substr(0, 1))));
+      return ParseError(token->position,
+                        absl::StrCat("unexpected character ", Quoted(rest.substr(0, 1))));
     token->text = std::string(rest.substr(0, 1));
     ++at_;
     return absl::OkStatus();

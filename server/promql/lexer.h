@@ -16,7 +16,7 @@ enum class TokenKind {
   kNumber,
   kDuration,  // `5m`: number = 300
   kString,
-  kSymbol,    // ( ) { } [ ] , = != =~ !~ == < > <= >= + - * / % ^ @ :
+  kSymbol,  // ( ) { } [ ] , = != =~ !~ == < > <= >= + - * / % ^ @ :
 };
 
 struct Token {

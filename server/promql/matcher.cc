@@ -5,7 +5,8 @@
 
 namespace wheelpit {
 
-absl::StatusOr<Matcher> Matcher::Create(absl::string_view label, MatchOp op, absl::string_view value) {
+absl::StatusOr<Matcher> Matcher::Create(absl::string_view label, MatchOp op,
+                                        absl::string_view value) {
   Matcher m;
   m.label_ = std::string(label);
   m.op_ = op;

@@ -1,4 +1,5 @@
-// One label matcher of a selector: `queue="a"`, `pod=~"web-.*"`. Immutable after Create, so any thread may use it.
+// One label matcher of a selector: `queue="a"`, `pod=~"web-.*"`. Immutable after Create, so any
+// thread may use it.
 #pragma once
 
 #include <memory>
@@ -20,9 +21,11 @@ enum class MatchOp { kEqual, kNotEqual, kRegex, kNotRegex };
 class Matcher {
  public:
   // kInvalidArgument for a pattern that RE2 refuses; the message is RE2's.
-  static absl::StatusOr<Matcher> Create(absl::string_view label, MatchOp op, absl::string_view value);
+  static absl::StatusOr<Matcher> Create(absl::string_view label, MatchOp op,
+                                        absl::string_view value);
 
-  // `value` is "" where the label is missing. Regexes match the whole value; `.` matches a line feed too.
+  // `value` is "" where the label is missing. Regexes match the whole value; `.` matches a line
+  // feed too.
   bool Matches(absl::string_view value) const;
   const std::string& label() const { return label_; }
   MatchOp op() const { return op_; }

@@ -16,8 +16,9 @@ namespace wheelpit {
 namespace {
 
 constexpr absl::string_view kNameLabel = "__name__";
-constexpr absl::string_view kReserved[] = {"and",      "or",         "unless",      "by",   "without", "on",
-                                           "ignoring", "group_left", "group_right", "bool", "offset"};
+constexpr absl::string_view kReserved[] = {"and",         "or",   "unless",   "by",
+                                           "without",     "on",   "ignoring", "group_left",
+                                           "group_right", "bool", "offset"};
 
 struct OpEntry {
   absl::string_view text;
@@ -26,17 +27,20 @@ struct OpEntry {
 };
 // `^` is read by ParsePower: it binds tighter than a sign and to the right.
 constexpr OpEntry kOps[] = {
-    {"or", BinaryOp::kOr, 1},       {"and", BinaryOp::kAnd, 2},         {"unless", BinaryOp::kUnless, 2},
-    {"==", BinaryOp::kEqual, 3},    {"!=", BinaryOp::kNotEqual, 3},     {"<", BinaryOp::kLess, 3},
-    {">", BinaryOp::kGreater, 3},   {"<=", BinaryOp::kLessEqual, 3},    {">=", BinaryOp::kGreaterEqual, 3},
-    {"+", BinaryOp::kAdd, 4},       {"-", BinaryOp::kSubtract, 4},      {"*", BinaryOp::kMultiply, 5},
-    {"/", BinaryOp::kDivide, 5},    {"%", BinaryOp::kModulo, 5},
+    {"or", BinaryOp::kOr, 1},           {"and", BinaryOp::kAnd, 2},
+    {"unless", BinaryOp::kUnless, 2},   {"==", BinaryOp::kEqual, 3},
+    {"!=", BinaryOp::kNotEqual, 3},     {"<", BinaryOp::kLess, 3},
+    {">", BinaryOp::kGreater, 3},       {"<=", BinaryOp::kLessEqual, 3},
+    {">=", BinaryOp::kGreaterEqual, 3}, {"+", BinaryOp::kAdd, 4},
+    {"-", BinaryOp::kSubtract, 4},      {"*", BinaryOp::kMultiply, 5},
+    {"/", BinaryOp::kDivide, 5},        {"%", BinaryOp::kModulo, 5},
 };
 
 int NodeDepth(const ExprPtr& e) { return e == nullptr ? 0 : e->depth; }
 
 template <typename Node>
-absl::StatusOr<ExprPtr> MakeExpr(TextPosition position, ValueType type, int child_depth, Node node) {
+absl::StatusOr<ExprPtr> MakeExpr(TextPosition position, ValueType type, int child_depth,
+                                 Node node) {
   if (child_depth + 1 > kQueryDepthMax)
     return ParseError(position, absl::StrCat("nested deeper than ", kQueryDepthMax));
   auto expr = std::make_unique<Expr>();
@@ -155,9 +159,10 @@ class Parser {
     }
     if (IsKeyword(Now(), "group_left") || IsKeyword(Now(), "group_right")) {
       if (IsSetOp(node->op))
-        return ParseError(Now().position, absl::StrCat("no grouping with ", BinaryOpText(node->op)));
-      node->matching.group =
-          IsKeyword(Take(), "group_left") ? VectorMatching::Group::kLeft : VectorMatching::Group::kRight;
+        return ParseError(Now().position,
+                          absl::StrCat("no grouping with ", BinaryOpText(node->op)));
+      node->matching.group = IsKeyword(Take(), "group_left") ? VectorMatching::Group::kLeft
+                                                             : VectorMatching::Group::kRight;
       if (IsSymbol(Now(), "(")) WHEELPIT_RETURN_IF_ERROR(ParseLabelList(&node->matching.include));
     }
     return absl::OkStatus();
@@ -170,7 +175,8 @@ class Parser {
     if (IsSetOp(node.op) && !(left_vector && right_vector))
       return ParseError(position, absl::StrCat(op, " needs an instant vector on both sides"));
     if (!left_vector && !right_vector && IsComparison(node.op) && !node.return_bool)
-      return ParseError(position, absl::StrCat("a comparison of numbers needs bool: ", op, " bool"));
+      return ParseError(position,
+                        absl::StrCat("a comparison of numbers needs bool: ", op, " bool"));
     if ((node.matching.given || node.matching.group != VectorMatching::Group::kNone) &&
         !(left_vector && right_vector))
       return ParseError(position, "on, ignoring and grouping need an instant vector on both sides");
@@ -217,8 +223,9 @@ class Parser {
     if (IsSymbol(Ahead(), "(")) return ParseCall();
     if (absl::EqualsIgnoreCase(t.text, "inf") || absl::EqualsIgnoreCase(t.text, "nan")) {
       Take();
-      const double value = absl::EqualsIgnoreCase(t.text, "inf") ? std::numeric_limits<double>::infinity()
-                                                                 : std::nan("");
+      const double value = absl::EqualsIgnoreCase(t.text, "inf")
+                               ? std::numeric_limits<double>::infinity()
+                               : std::nan("");
       return MakeExpr(t.position, ValueType::kScalar, 0, NumberExpr{value});
     }
     return ParseVector();
@@ -243,7 +250,8 @@ class Parser {
     WHEELPIT_RETURN_IF_ERROR(Need(")"));
     if (!grouped) WHEELPIT_RETURN_IF_ERROR(ParseGrouping(&node, &grouped));
     if (TakesParameter(op) && node.parameter == nullptr)
-      return ParseError(position, absl::StrCat(AggregateOpText(op), " takes a number and a vector"));
+      return ParseError(position,
+                        absl::StrCat(AggregateOpText(op), " takes a number and a vector"));
     if (node.parameter != nullptr && node.parameter->type != ValueType::kScalar)
       return ParseError(node.parameter->position, "wanted a number");
     if (node.operand->type != ValueType::kVector)
@@ -269,7 +277,8 @@ class Parser {
     while (!IsSymbol(Now(), ")")) {
       const Token& t = Now();
       const bool name = t.kind == TokenKind::kIdentifier && !absl::StrContains(t.text, ":");
-      if (!name && (t.kind != TokenKind::kString || t.text.empty())) return Unexpected("a label name");
+      if (!name && (t.kind != TokenKind::kString || t.text.empty()))
+        return Unexpected("a label name");
       labels->push_back(Take().text);
       if (!TakeSymbol(",") && !IsSymbol(Now(), ")")) return Unexpected("\",\" or \")\"");
     }
@@ -301,12 +310,12 @@ class Parser {
     ValueType type = ValueType::kVector;
     if (spec != nullptr) {
       if (node.args.size() < spec->args_min || node.args.size() > spec->args.size())
-        return ParseError(name.position, absl::StrCat(name.text, " takes ", spec->args_min,
-                                                      spec->args_min == spec->args.size()
-                                                          ? ""
-                                                          : absl::StrCat(" to ", spec->args.size()),
-                                                      spec->args.size() == 1 ? " argument" : " arguments",
-                                                      ", not ", node.args.size()));
+        return ParseError(
+            name.position,
+            absl::StrCat(
+                name.text, " takes ", spec->args_min,
+                spec->args_min == spec->args.size() ? "" : absl::StrCat(" to ", spec->args.size()),
+                spec->args.size() == 1 ? " argument" : " arguments", ", not ", node.args.size()));
       node.function = spec->function;
       type = spec->returns;
     }
@@ -319,10 +328,10 @@ class Parser {
     Selector selector;
     if (Now().kind == TokenKind::kIdentifier) selector.name = Take().text;
     if (TakeSymbol("{")) WHEELPIT_RETURN_IF_ERROR(ParseMatchers(&selector));
-    if (selector.name.empty() &&
-        std::all_of(selector.matchers.begin(), selector.matchers.end(),
-                    [](const Matcher& m) { return m.Matches(""); }))
-      return ParseError(position, "a selector needs a name or a matcher that does not match an empty value");
+    if (selector.name.empty() && std::all_of(selector.matchers.begin(), selector.matchers.end(),
+                                             [](const Matcher& m) { return m.Matches(""); }))
+      return ParseError(position,
+                        "a selector needs a name or a matcher that does not match an empty value");
     if (IsSymbol(Now(), "[")) WHEELPIT_RETURN_IF_ERROR(ParseRange(&selector));
     WHEELPIT_RETURN_IF_ERROR(ParseModifiers(&selector));
     const ValueType type = selector.range_ms > 0 ? ValueType::kRange : ValueType::kVector;
@@ -339,15 +348,18 @@ class Parser {
 
   absl::Status ParseMatcher(Selector* selector) {
     const Token label = Now();
-    const bool is_name = label.kind == TokenKind::kIdentifier && !absl::StrContains(label.text, ":");
+    const bool is_name =
+        label.kind == TokenKind::kIdentifier && !absl::StrContains(label.text, ":");
     if (!is_name && label.kind != TokenKind::kString) return Unexpected("a label name");
     Take();
-    static constexpr std::pair<absl::string_view, MatchOp> kMatchOps[] = {{"=", MatchOp::kEqual},
-                                                                          {"!=", MatchOp::kNotEqual},
-                                                                          {"=~", MatchOp::kRegex},
-                                                                          {"!~", MatchOp::kNotRegex}};
-    const auto* op = std::find_if(std::begin(kMatchOps), std::end(kMatchOps),
-                                  [this](const auto& entry) { return IsSymbol(Now(), entry.first); });
+    static constexpr std::pair<absl::string_view, MatchOp> kMatchOps[] = {
+        {"=", MatchOp::kEqual},
+        {"!=", MatchOp::kNotEqual},
+        {"=~", MatchOp::kRegex},
+        {"!~", MatchOp::kNotRegex}};
+    const auto* op =
+        std::find_if(std::begin(kMatchOps), std::end(kMatchOps),
+                     [this](const auto& entry) { return IsSymbol(Now(), entry.first); });
     if (op == std::end(kMatchOps)) {
       // A quoted string alone is the metric's name.
       if (label.kind == TokenKind::kString && (IsSymbol(Now(), ",") || IsSymbol(Now(), "}")))
@@ -362,8 +374,8 @@ class Parser {
       return SetName(label, value.text, selector);
     absl::StatusOr<Matcher> matcher = Matcher::Create(label.text, op->second, value.text);
     if (!matcher.ok())
-      return ParseError(value.position, absl::StrCat("bad regular expression ", Quoted(value.text), ": ",
-                                                     matcher.status().message()));
+      return ParseError(value.position, absl::StrCat("bad regular expression ", Quoted(value.text),
+                                                     ": ", matcher.status().message()));
     selector->matchers.push_back(*std::move(matcher));
     return absl::OkStatus();
   }
@@ -378,7 +390,8 @@ class Parser {
   // Seconds; a bare number counts seconds.
   absl::StatusOr<double> ParseDuration() {
     const Token& t = Now();
-    if (t.kind != TokenKind::kDuration && t.kind != TokenKind::kNumber) return Unexpected("a duration such as 30s");
+    if (t.kind != TokenKind::kDuration && t.kind != TokenKind::kNumber)
+      return Unexpected("a duration such as 30s");
     Take();
     // Below 2^53 ms, and NaN fails.
     if (!(t.number >= 0 && t.number < 9e12)) return ParseError(t.position, "duration out of range");
@@ -464,7 +477,8 @@ struct SupportCheck {
   }
   absl::Status operator()(const AggregateExpr& e) const {
     if (e.op > AggregateOp::kGroup)
-      return ExecutionError(position, absl::StrCat("unsupported aggregation ", AggregateOpText(e.op)));
+      return ExecutionError(position,
+                            absl::StrCat("unsupported aggregation ", AggregateOpText(e.op)));
     return CheckSupported(*e.operand);
   }
   absl::Status operator()(const CallExpr& e) const {
@@ -475,13 +489,17 @@ struct SupportCheck {
   }
   absl::Status operator()(const Selector& s) const {
     constexpr int64_t kHourMs = 3'600'000;
-    if (s.at.has_value()) return ExecutionError(position, "unsupported modifier @: only the present is kept");
+    if (s.at.has_value())
+      return ExecutionError(position, "unsupported modifier @: only the present is kept");
     if (s.range_mode != RangeMode::kPlain)
-      return ExecutionError(position, "unsupported: anchored and smoothed; live windows are exact without them");
-    if (s.offset_ms < 0) return ExecutionError(position, "offset must not be negative: the future is unknown");
+      return ExecutionError(
+          position, "unsupported: anchored and smoothed; live windows are exact without them");
+    if (s.offset_ms < 0)
+      return ExecutionError(position, "offset must not be negative: the future is unknown");
     // Each alone first, so that the sum cannot overflow.
     if (s.range_ms > kHourMs || s.offset_ms > kHourMs || s.range_ms + s.offset_ms > kHourMs)
-      return ExecutionError(position, "range and offset together reach back more than 1h, the longest live window");
+      return ExecutionError(
+          position, "range and offset together reach back more than 1h, the longest live window");
     return absl::OkStatus();
   }
 };
@@ -490,7 +508,8 @@ struct SupportCheck {
 
 absl::StatusOr<ExprPtr> ParseExpr(absl::string_view query) {
   if (query.size() > kQueryBytesMax)
-    return ParseError({}, absl::StrCat("query of ", query.size(), " bytes, limit ", kQueryBytesMax));
+    return ParseError({},
+                      absl::StrCat("query of ", query.size(), " bytes, limit ", kQueryBytesMax));
   WHEELPIT_ASSIGN_OR_RETURN(std::vector<Token> tokens, Tokenize(query));
   WHEELPIT_ASSIGN_OR_RETURN(ExprPtr expr, Parser(std::move(tokens)).ParseAll());
   if (expr->type == ValueType::kRange)
@@ -506,6 +525,8 @@ absl::StatusOr<Selector> ParseSelector(absl::string_view text) {
   return *selector;
 }
 
-absl::Status CheckSupported(const Expr& expr) { return std::visit(SupportCheck{expr.position}, expr.node); }
+absl::Status CheckSupported(const Expr& expr) {
+  return std::visit(SupportCheck{expr.position}, expr.node);
+}
 
 }  // namespace wheelpit

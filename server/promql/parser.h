@@ -2,7 +2,8 @@
 //
 //   WHEELPIT_ASSIGN_OR_RETURN(ExprPtr expr, ParseExpr("sum by (queue) (rate(x_total[1m]))"));
 //
-// What the grammar has and the exact engine does not evaluate (topk, deriv, group_left, …) parses here; CheckSupported refuses it.
+// What the grammar has and the exact engine does not evaluate (topk, deriv, group_left, …) parses
+// here; CheckSupported refuses it.
 #pragma once
 
 #include "absl/status/status.h"
@@ -22,7 +23,8 @@ absl::StatusOr<ExprPtr> ParseExpr(absl::string_view query);
 // An instant selector alone: `x_total{queue="a"}`. Errors as ParseExpr.
 absl::StatusOr<Selector> ParseSelector(absl::string_view text);
 
-// Whether the exact engine can evaluate the whole tree. kFailedPrecondition EXECUTION naming the first that it cannot.
+// Whether the exact engine can evaluate the whole tree. kFailedPrecondition EXECUTION naming the
+// first that it cannot.
 absl::Status CheckSupported(const Expr& expr);
 
 }  // namespace wheelpit

@@ -13,7 +13,8 @@ struct PromqlProbe {
 
  private:
   static Counter* Queries(const char* result) {
-    return OwnMetrics().AddCounter("wheelpit_queries_total", "PromQL queries evaluated, by how they ended.",
+    return OwnMetrics().AddCounter("wheelpit_queries_total",
+                                   "PromQL queries evaluated, by how they ended.",
                                    {{"engine", "exact"}, {"result", result}});
   }
 };

@@ -33,21 +33,23 @@ class ExactQueryEngine final : public QueryEngine {
   ExactQueryEngine(const SeriesStore* store, const VirtualSeriesSource* queues)
       : store_(*store), queues_(queues), cache_(kCachedQueriesMax, kCachedQueryBytesMax) {}
 
-  absl::StatusOr<QueryResult> Query(absl::string_view query, int64_t now_ms, UnknownPolicy unknown) const override {
+  absl::StatusOr<QueryResult> Query(absl::string_view query, int64_t now_ms,
+                                    UnknownPolicy unknown) const override {
     absl::StatusOr<QueryResult> result = Evaluate(query, now_ms, unknown);
     Count(result.status());
     return result;
   }
 
-  absl::StatusOr<std::vector<Labels>> Series(const std::vector<std::string>& selectors, size_t series_max,
-                                             bool* truncated) const override {
+  absl::StatusOr<std::vector<Labels>> Series(const std::vector<std::string>& selectors,
+                                             size_t series_max, bool* truncated) const override {
     std::vector<Selector> parsed;
     for (const std::string& text : selectors) {
       WHEELPIT_ASSIGN_OR_RETURN(Selector selector, ParseSelector(text));
       parsed.push_back(std::move(selector));
     }
     if (parsed.empty())
-      return MakeError(absl::StatusCode::kInvalidArgument, "BAD_QUERY", "at least one selector is needed");
+      return MakeError(absl::StatusCode::kInvalidArgument, "BAD_QUERY",
+                       "at least one selector is needed");
     Selection selection(store_, queues_, 0);
     std::vector<std::string> names;
     for (const Selector& selector : parsed)
@@ -58,7 +60,8 @@ class ExactQueryEngine final : public QueryEngine {
     std::vector<Labels> out;
     for (const std::string& name : names) {
       std::vector<Labels> family;
-      selection.ReadFamily(name, parsed, [&family](LabelsView labels) { family.push_back(labels.ToLabels()); });
+      selection.ReadFamily(name, parsed,
+                           [&family](LabelsView labels) { family.push_back(labels.ToLabels()); });
       std::sort(family.begin(), family.end());
       for (Labels& labels : family) {
         if (out.size() == series_max) {
@@ -73,7 +76,8 @@ class ExactQueryEngine final : public QueryEngine {
   }
 
  private:
-  absl::StatusOr<QueryResult> Evaluate(absl::string_view query, int64_t now_ms, UnknownPolicy unknown) const {
+  absl::StatusOr<QueryResult> Evaluate(absl::string_view query, int64_t now_ms,
+                                       UnknownPolicy unknown) const {
     WHEELPIT_ASSIGN_OR_RETURN(const std::shared_ptr<const Expr> expr, cache_.Get(query));
     Selection selection(store_, queues_, now_ms);
     ExactEvaluation evaluation(&selection);
@@ -82,20 +86,23 @@ class ExactQueryEngine final : public QueryEngine {
     result.evaluated_at_ms = now_ms;
     result.infos = evaluation.infos();
     if (value.is_scalar) {
-      if (value.scalar_certainty == Certainty::kUnknown) return UnknownError("the query", selection);
+      if (value.scalar_certainty == Certainty::kUnknown)
+        return UnknownError("the query", selection);
       result.is_scalar = true;
       result.scalar = value.scalar;
       return result;
     }
     for (Element& e : value.vector) {
       if (e.certainty == Certainty::kUnknown) {
-        if (unknown == UnknownPolicy::kFail) return UnknownError(SeriesText(e.name, e.labels), selection);
+        if (unknown == UnknownPolicy::kFail)
+          return UnknownError(SeriesText(e.name, e.labels), selection);
         continue;
       }
       if (!e.name.empty()) e.labels.Set(kNameLabel, e.name);
       result.vector.push_back({std::move(e.labels), e.value, e.certainty == Certainty::kPartial});
     }
-    if (result.vector.empty() && !value.vector.empty()) return UnknownError("every series", selection);
+    if (result.vector.empty() && !value.vector.empty())
+      return UnknownError("every series", selection);
     std::sort(result.vector.begin(), result.vector.end(),
               [](const QueryElement& a, const QueryElement& b) { return a.labels < b.labels; });
     return result;
@@ -126,7 +133,8 @@ class ExactQueryEngine final : public QueryEngine {
 
 }  // namespace
 
-std::unique_ptr<QueryEngine> QueryEngine::Create(const SeriesStore* store, const VirtualSeriesSource* queues) {
+std::unique_ptr<QueryEngine> QueryEngine::Create(const SeriesStore* store,
+                                                 const VirtualSeriesSource* queues) {
   return std::make_unique<ExactQueryEngine>(store, queues);
 }
 

@@ -27,9 +27,10 @@ bool NameMatches(const Selector& selector, absl::string_view name) {
 }
 
 bool LabelsMatch(const Selector& selector, LabelsView labels) {
-  return std::all_of(selector.matchers.begin(), selector.matchers.end(), [labels](const Matcher& m) {
-    return m.label() == kNameLabel || m.Matches(labels.Get(m.label()));
-  });
+  return std::all_of(selector.matchers.begin(), selector.matchers.end(),
+                     [labels](const Matcher& m) {
+                       return m.label() == kNameLabel || m.Matches(labels.Get(m.label()));
+                     });
 }
 
 bool HasValue(const Series& series, MetricType type) {
@@ -81,8 +82,10 @@ absl::Status Selection::MakeSpan(const Selector& selector, ReadAs read_as, TextP
   span->outer = WindowAt(now_ms_, (back_s + range_s) * 1000);
   span->window = {span->outer.start_s, span->inner.has_value() ? span->inner->start_s : end_s};
   if (span->window.start_s >= span->window.end_s)
-    return ExecutionError(position, "the window is shorter than what is kept that far back (10 s beyond 1 minute, "
-                                    "1 minute beyond 10)");
+    return ExecutionError(
+        position,
+        "the window is shorter than what is kept that far back (10 s beyond 1 minute, "
+        "1 minute beyond 10)");
   const SeriesStore::ReadLock lock(store_);
   span->coverage = CoverageOf(span->window, lock.history_start_ms());
   return absl::OkStatus();
@@ -92,11 +95,13 @@ absl::Status Selection::CheckReadable(const Selector& selector, const Span& span
                                       TextPosition position) const {
   if (type == MetricType::kCounter) return absl::OkStatus();
   if (span.read_as != ReadAs::kInstant)
-    return ExecutionError(position, absl::StrCat("rate and increase need a counter: ", Quoted(selector.name),
-                                                 " is a ", MetricTypeName(type)));
+    return ExecutionError(position,
+                          absl::StrCat("rate and increase need a counter: ", Quoted(selector.name),
+                                       " is a ", MetricTypeName(type)));
   if (span.offset_ms > 0)
-    return ExecutionError(position, absl::StrCat("offset needs a counter: of ", Quoted(selector.name), ", a ",
-                                                 MetricTypeName(type), ", only the present is kept"));
+    return ExecutionError(position,
+                          absl::StrCat("offset needs a counter: of ", Quoted(selector.name), ", a ",
+                                       MetricTypeName(type), ", only the present is kept"));
   return absl::OkStatus();
 }
 
@@ -138,7 +143,8 @@ bool Selection::ReadSeries(const SeriesStore::ReadLock& lock, const Series& seri
   return true;
 }
 
-absl::Status Selection::Read(const Selector& selector, ReadAs read_as, TextPosition position, Visit visit) {
+absl::Status Selection::Read(const Selector& selector, ReadAs read_as, TextPosition position,
+                             Visit visit) {
   Span span;
   WHEELPIT_RETURN_IF_ERROR(MakeSpan(selector, read_as, position, &span));
   const bool exact_name = !selector.name.empty();
@@ -146,9 +152,11 @@ absl::Status Selection::Read(const Selector& selector, ReadAs read_as, TextPosit
     absl::Status problem;
     SelectedSample sample;
     sample.name = name;
-    ScanFamily(name, [&](const SeriesStore::ReadLock& lock, const FamilyEntry& entry, const Series& series) {
+    ScanFamily(name, [&](const SeriesStore::ReadLock& lock, const FamilyEntry& entry,
+                         const Series& series) {
       const MetricType type = entry.family.type;
-      if (!problem.ok() || !LabelsMatch(selector, series.labels()) || !HasValue(series, type)) return;
+      if (!problem.ok() || !LabelsMatch(selector, series.labels()) || !HasValue(series, type))
+        return;
       // A selector over many families takes those that it can.
       const absl::Status readable = CheckReadable(selector, span, type, position);
       if (!readable.ok()) {
@@ -196,9 +204,11 @@ void Selection::ReadFamily(absl::string_view name, const std::vector<Selector>& 
     return std::any_of(by_name.begin(), by_name.end(),
                        [labels](const Selector* s) { return LabelsMatch(*s, labels); });
   };
-  ScanFamily(name, [&](const SeriesStore::ReadLock&, const FamilyEntry& entry, const Series& series) {
-    if (HasValue(series, entry.family.type) && matches(series.labels())) visit(series.labels());
-  });
+  ScanFamily(name,
+             [&](const SeriesStore::ReadLock&, const FamilyEntry& entry, const Series& series) {
+               if (HasValue(series, entry.family.type) && matches(series.labels()))
+                 visit(series.labels());
+             });
   if (!absl::StartsWith(name, kVirtualPrefix)) return;
   for (const PackedVirtual& v : VirtualSeriesNow())
     if (v.name == name && matches(LabelsView(v.labels))) visit(LabelsView(v.labels));

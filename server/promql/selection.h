@@ -1,4 +1,5 @@
-// Which series a selector means, and their values now: reads the store in short stretches of its lock, families first.
+// Which series a selector means, and their values now: reads the store in short stretches of its
+// lock, families first.
 //
 // One Selection serves one evaluation at one moment, on one thread.
 #pragma once
@@ -35,8 +36,9 @@ class Selection {
       : store_(store), virtual_source_(virtual_series), now_ms_(now_ms) {}
 
   using Visit = absl::FunctionRef<void(const SelectedSample&)>;
-  // Each series that matches, by family name, then in order of creation. `visit` runs under the store's lock: it must not block.
-  // Errors: EXECUTION at `position` (a rate of a gauge, an offset that cannot be answered).
+  // Each series that matches, by family name, then in order of creation. `visit` runs under the
+  // store's lock: it must not block. Errors: EXECUTION at `position` (a rate of a gauge, an offset
+  // that cannot be answered).
   absl::Status Read(const Selector& selector, ReadAs read_as, TextPosition position, Visit visit);
 
   // Names of the families, stored and virtual, that may have matches; sorted.
@@ -55,21 +57,24 @@ class Selection {
   struct Span {
     ReadAs read_as = ReadAs::kInstant;
     Window window;  // of the answer
-    // Increase over `window` = that over `outer` - that over `inner`: both end now, where every ring ends.
+    // Increase over `window` = that over `outer` - that over `inner`: both end now, where every
+    // ring ends.
     Window outer;
     std::optional<Window> inner;
     int64_t offset_ms = 0;
     Coverage coverage;
   };
-  absl::Status MakeSpan(const Selector& selector, ReadAs read_as, TextPosition position, Span* span) const;
+  absl::Status MakeSpan(const Selector& selector, ReadAs read_as, TextPosition position,
+                        Span* span) const;
   absl::Status CheckReadable(const Selector& selector, const Span& span, MetricType type,
                              TextPosition position) const;
-  // Calls `each(lock, family, series)` for every series of the family, the lock let go between stretches.
+  // Calls `each(lock, family, series)` for every series of the family, the lock let go between
+  // stretches.
   template <typename Each>
   void ScanFamily(absl::string_view name, Each each);
   // False if the series has no value then.
-  bool ReadSeries(const SeriesStore::ReadLock& lock, const Series& series, MetricType type, const Span& span,
-                  SelectedSample* sample);
+  bool ReadSeries(const SeriesStore::ReadLock& lock, const Series& series, MetricType type,
+                  const Span& span, SelectedSample* sample);
   double IncreaseOf(const Series& series, const Span& span) const;
 
   struct PackedVirtual {

@@ -11,8 +11,8 @@
 
 namespace wheelpit {
 
-// Zero, unknown and absent are three things: an unknown element stays in its vector to the end, so that `or vector(0)` cannot
-// make it a zero.
+// Zero, unknown and absent are three things: an unknown element stays in its vector to the end, so
+// that `or vector(0)` cannot make it a zero.
 enum class Certainty {
   kKnown,
   kPartial,  // some of the reporters that feed it are silent

@@ -20,7 +20,8 @@ constexpr absl::string_view kNameLabel = "__name__";
 Labels MatchKey(const Element& e, const VectorMatching& matching) {
   if (!matching.given) return e.labels;
   const auto listed = [&matching](absl::string_view label) {
-    return std::find(matching.labels.begin(), matching.labels.end(), label) != matching.labels.end();
+    return std::find(matching.labels.begin(), matching.labels.end(), label) !=
+           matching.labels.end();
   };
   std::vector<Labels::Pair> pairs;
   for (const auto& pair : e.labels.pairs())
@@ -29,13 +30,14 @@ Labels MatchKey(const Element& e, const VectorMatching& matching) {
   return Labels(std::move(pairs));
 }
 
-// What a comparison without bool makes of a pair: the element stays or goes. A value that is not known may be either: it stays,
-// unknown.
+// What a comparison without bool makes of a pair: the element stays or goes. A value that is not
+// known may be either: it stays, unknown.
 bool Keeps(BinaryOp op, double a, double b, Certainty certainty) {
   return certainty == Certainty::kUnknown || ApplyOp(op, a, b) != 0;
 }
 
-Value ScalarWithVector(const BinaryExpr& expr, const Value& scalar, Value vector, bool scalar_left) {
+Value ScalarWithVector(const BinaryExpr& expr, const Value& scalar, Value vector,
+                       bool scalar_left) {
   std::vector<Element> out;
   const bool filter = IsComparison(expr.op) && !expr.return_bool;
   for (Element& e : vector.vector) {
@@ -54,12 +56,13 @@ Value ScalarWithVector(const BinaryExpr& expr, const Value& scalar, Value vector
 }
 
 absl::Status DuplicateError(TextPosition position, const Labels& key, absl::string_view side) {
-  return ExecutionError(position, absl::StrCat("found duplicate series for the match group ",
-                                               SeriesText("", key), " on the ", side,
-                                               " side of the operation"));
+  return ExecutionError(
+      position, absl::StrCat("found duplicate series for the match group ", SeriesText("", key),
+                             " on the ", side, " side of the operation"));
 }
 
-absl::StatusOr<Value> OneToOne(const BinaryExpr& expr, TextPosition position, Value left, Value right) {
+absl::StatusOr<Value> OneToOne(const BinaryExpr& expr, TextPosition position, Value left,
+                               Value right) {
   absl::flat_hash_map<Labels, const Element*> by_key;
   by_key.reserve(right.vector.size());
   for (const Element& e : right.vector) {
@@ -96,7 +99,8 @@ absl::StatusOr<Value> OneToOne(const BinaryExpr& expr, TextPosition position, Va
 
 Value SetOperation(const BinaryExpr& expr, Value left, Value right) {
   std::vector<Element> out;
-  // Whether any element with the key is there for sure. An unknown one may be one that a comparison would have dropped.
+  // Whether any element with the key is there for sure. An unknown one may be one that a comparison
+  // would have dropped.
   absl::flat_hash_map<Labels, Certainty> keys;
   const auto collect = [&keys, &expr](const std::vector<Element>& elements) {
     for (const Element& e : elements) {
@@ -162,12 +166,14 @@ double ApplyOp(BinaryOp op, double a, double b) {
   return std::nan("");
 }
 
-absl::StatusOr<Value> ApplyBinary(const BinaryExpr& expr, TextPosition position, Value left, Value right) {
+absl::StatusOr<Value> ApplyBinary(const BinaryExpr& expr, TextPosition position, Value left,
+                                  Value right) {
   if (left.is_scalar && right.is_scalar)
     return Value::Scalar(ApplyOp(expr.op, left.scalar, right.scalar),
                          Least(left.scalar_certainty, right.scalar_certainty));
   if (IsSetOp(expr.op)) return SetOperation(expr, std::move(left), std::move(right));
-  if (!left.is_scalar && !right.is_scalar) return OneToOne(expr, position, std::move(left), std::move(right));
+  if (!left.is_scalar && !right.is_scalar)
+    return OneToOne(expr, position, std::move(left), std::move(right));
   Value result = left.is_scalar ? ScalarWithVector(expr, left, std::move(right), true)
                                 : ScalarWithVector(expr, right, std::move(left), false);
   WHEELPIT_RETURN_IF_ERROR(CheckUnique(result.vector, position));
@@ -177,9 +183,7 @@ absl::StatusOr<Value> ApplyBinary(const BinaryExpr& expr, TextPosition position,
 absl::Status CheckUnique(const std::vector<Element>& elements, TextPosition position) {
   if (elements.size() < 2) return absl::OkStatus();
   struct Hash {
-    size_t operator()(const Element* e) const {
-      return absl::HashOf(e->name, e->labels);
-    }
+    size_t operator()(const Element* e) const { return absl::HashOf(e->name, e->labels); }
   };
   struct Equal {
     bool operator()(const Element* a, const Element* b) const {
@@ -190,8 +194,9 @@ absl::Status CheckUnique(const std::vector<Element>& elements, TextPosition posi
   seen.reserve(elements.size());
   for (const Element& e : elements) {
     if (!seen.insert(&e).second)
-      return ExecutionError(position, absl::StrCat("vector cannot contain metrics with the same labelset: ",
-                                                   SeriesText(e.name, e.labels)));
+      return ExecutionError(position,
+                            absl::StrCat("vector cannot contain metrics with the same labelset: ",
+                                         SeriesText(e.name, e.labels)));
   }
   return absl::OkStatus();
 }

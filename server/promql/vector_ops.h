@@ -14,7 +14,8 @@ namespace wheelpit {
 double ApplyOp(BinaryOp op, double a, double b);
 
 // Errors: EXECUTION at `position` (two elements of one side with the same labels to match on).
-absl::StatusOr<Value> ApplyBinary(const BinaryExpr& expr, TextPosition position, Value left, Value right);
+absl::StatusOr<Value> ApplyBinary(const BinaryExpr& expr, TextPosition position, Value left,
+                                  Value right);
 
 // EXECUTION if two elements have one label set: called where names were dropped.
 absl::Status CheckUnique(const std::vector<Element>& elements, TextPosition position);

@@ -17,7 +17,8 @@ TEST(ErrorsTest, ReasonAndRetryComeBack) {
 }
 
 TEST(ErrorsTest, CopiesKeepTheReason) {
-  const absl::Status copy = MakeError(absl::StatusCode::kFailedPrecondition, "LEASE_LOST", "token 7");
+  const absl::Status copy =
+      MakeError(absl::StatusCode::kFailedPrecondition, "LEASE_LOST", "token 7");
   const absl::Status second = copy;
   EXPECT_EQ(ErrorReason(second), "LEASE_LOST");
   EXPECT_EQ(ErrorRetryAfter(second), absl::ZeroDuration());

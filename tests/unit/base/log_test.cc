@@ -28,8 +28,9 @@ class LogTest : public ::testing::Test {
 TEST_F(LogTest, OneLineOfKeysAndValues) {
   Log(LogLevel::kWarning, "journal_tail_cut", {{"segment", "12"}, {"bytes", "4096"}});
   ASSERT_EQ(lines_.size(), 1u);
-  EXPECT_THAT(lines_[0],
-              MatchesRegex("time=[0-9T:.Z-]+ level=warning event=journal_tail_cut segment=12 bytes=4096"));
+  EXPECT_THAT(
+      lines_[0],
+      MatchesRegex("time=[0-9T:.Z-]+ level=warning event=journal_tail_cut segment=12 bytes=4096"));
 }
 
 TEST_F(LogTest, OutsideTextStaysOnOneLine) {

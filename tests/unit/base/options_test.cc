@@ -44,9 +44,10 @@ class OptionTableTest : public ::testing::Test {
 };
 
 TEST_F(OptionTableTest, FlagsInEveryForm) {
-  ASSERT_TRUE(Flags({"--queue_lease_ttl=1m30s", "--payload-bytes-max", "64MiB", "cmd", "--insecure",
-                     "--slots=8", "--factor=1.25", "--level=debug", "--data_dir=", "-", "--", "--slots=9"})
-                  .ok());
+  ASSERT_TRUE(
+      Flags({"--queue_lease_ttl=1m30s", "--payload-bytes-max", "64MiB", "cmd", "--insecure",
+             "--slots=8", "--factor=1.25", "--level=debug", "--data_dir=", "-", "--", "--slots=9"})
+          .ok());
   EXPECT_EQ(ttl_ms_, 90'000);
   EXPECT_EQ(bytes_, 64 << 20);
   EXPECT_TRUE(insecure_);
@@ -94,7 +95,8 @@ TEST_F(OptionTableTest, OutOfRangeSaysTheRange) {
 }
 
 TEST_F(OptionTableTest, BadTextSaysTheForm) {
-  EXPECT_THAT(std::string(Flags({"--queue_lease_ttl=30"}).message()), HasSubstr("must be a duration"));
+  EXPECT_THAT(std::string(Flags({"--queue_lease_ttl=30"}).message()),
+              HasSubstr("must be a duration"));
   EXPECT_THAT(std::string(Flags({"--slots=4x"}).message()), HasSubstr("must be a whole number"));
   EXPECT_THAT(std::string(Flags({"--insecure=maybe"}).message()), HasSubstr("true or false"));
   EXPECT_EQ(Flags({"--slots"}).message(), "option slots: value missing");
@@ -102,7 +104,8 @@ TEST_F(OptionTableTest, BadTextSaysTheForm) {
 
 TEST_F(OptionTableTest, StrongerOriginWinsInAnyOrder) {
   ASSERT_TRUE(Flags({"--slots=8"}).ok());
-  ASSERT_TRUE(table_.ParseEnv("WHEELPIT_", {"WHEELPIT_SLOTS=16", "WHEELPIT_FACTOR=1", "HOME=/x"}).ok());
+  ASSERT_TRUE(
+      table_.ParseEnv("WHEELPIT_", {"WHEELPIT_SLOTS=16", "WHEELPIT_FACTOR=1", "HOME=/x"}).ok());
   ASSERT_TRUE(table_.Set("slots", "32", OptionOrigin::kFile).ok());
   ASSERT_TRUE(table_.Set("factor", "2", OptionOrigin::kFile).ok());
   ASSERT_TRUE(table_.Set("level", "debug", OptionOrigin::kFile).ok());
@@ -157,9 +160,11 @@ TEST(ParseSizeTest, TextAndBack) {
   EXPECT_EQ(*ParseSize("5B"), 5);
   EXPECT_EQ(*ParseSize("1.5KiB"), 1536);
   EXPECT_EQ(*ParseSize("2TB"), 2'000'000'000'000);
-  for (const char* bad : {"", "B", "MiB", "1X", "1MMiB", "-1", "1.3", "1iB", "1e3", "99999TiB", "1 2"})
+  for (const char* bad :
+       {"", "B", "MiB", "1X", "1MMiB", "-1", "1.3", "1iB", "1e3", "99999TiB", "1 2"})
     EXPECT_FALSE(ParseSize(bad).ok()) << bad;
-  for (int64_t n : {int64_t{0}, int64_t{1}, int64_t{1000}, int64_t{1024}, int64_t{1536}, int64_t{3} << 40})
+  for (int64_t n :
+       {int64_t{0}, int64_t{1}, int64_t{1000}, int64_t{1024}, int64_t{1536}, int64_t{3} << 40})
     EXPECT_EQ(*ParseSize(FormatSize(n)), n) << FormatSize(n);
 }
 

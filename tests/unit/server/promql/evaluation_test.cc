@@ -1,4 +1,5 @@
-// What expressions are worth on known rings: the exact engine's vectors, aggregation, arithmetic, certainty.
+// What expressions are worth on known rings: the exact engine's vectors, aggregation, arithmetic,
+// certainty.
 #include <cmath>
 #include <map>
 #include <string>
@@ -61,7 +62,8 @@ TEST_F(EvaluationTest, E6SilentIsUnknownNeverZero) {
   MakeE1();
   store_.SetReporter(kReporter, SeriesStore::ReporterState::kLive, 13'000);
   EXPECT_EQ(Value("rate(x_total[3s])", 12'000), 0);
-  EXPECT_THAT(ErrorOf("rate(x_total[3s])", 14'000), StartsWith("UNKNOWN value of {} cannot be known now: the reporters"));
+  EXPECT_THAT(ErrorOf("rate(x_total[3s])", 14'000),
+              StartsWith("UNKNOWN value of {} cannot be known now: the reporters"));
   EXPECT_THAT(ErrorOf("sum(rate(x_total[3s])) or vector(0)", 14'000), StartsWith("UNKNOWN"));
   EXPECT_THAT(ErrorOf("sum(rate(x_total[3s])) * 2 + 1", 14'000), StartsWith("UNKNOWN"));
   EXPECT_THAT(ErrorOf("scalar(sum(rate(x_total[3s])))", 14'000), StartsWith("UNKNOWN"));
@@ -97,12 +99,14 @@ TEST_F(EvaluationTest, IncreasesAddUpOverRandomTimes) {
   };
   const int64_t end_s = now / 1000;
   for (int64_t w : {1, 7, 60}) {
-    EXPECT_EQ(Value(absl::StrCat("increase(x_total[", w, "s])"), now), counted(end_s - w, end_s)) << w;
+    EXPECT_EQ(Value(absl::StrCat("increase(x_total[", w, "s])"), now), counted(end_s - w, end_s))
+        << w;
     for (int64_t offset : {1, 20, 59}) {
       if (w + offset > 60) continue;
       EXPECT_EQ(Value(absl::StrCat("increase(x_total[", w, "s] offset ", offset, "s)"), now),
                 counted(end_s - offset - w, end_s - offset));
-      EXPECT_EQ(Value(absl::StrCat("x_total offset ", offset, "s"), now), counted(0, end_s - offset) );
+      EXPECT_EQ(Value(absl::StrCat("x_total offset ", offset, "s"), now),
+                counted(0, end_s - offset));
     }
   }
   // Beyond a minute the start lies on a 10 s slot, beyond 10 minutes on a minute.
@@ -117,14 +121,16 @@ TEST_F(EvaluationTest, IncreasesAddUpOverRandomTimes) {
 
 TEST_F(EvaluationTest, OffsetWindowThatIsTooShortIsRefused) {
   MakeE1();
-  EXPECT_THAT(ErrorOf("rate(x_total[1s] offset 15m)", 4'000'000), HasSubstr("EXECUTION 1:1: the window is shorter"));
+  EXPECT_THAT(ErrorOf("rate(x_total[1s] offset 15m)", 4'000'000),
+              HasSubstr("EXECUTION 1:1: the window is shorter"));
 }
 
 TEST_F(EvaluationTest, ShortHistoryIsUnknownThenDividesByWhatIsCovered) {
   const SeriesId id = MakeCounter("x_total", {}, 100'000);
   SetHistoryStart(100'000);
   Count(id, 40, 101'000);
-  EXPECT_THAT(ErrorOf("rate(x_total[60s])", 120'000), HasSubstr("less than 30 s of its history is known"));
+  EXPECT_THAT(ErrorOf("rate(x_total[60s])", 120'000),
+              HasSubstr("less than 30 s of its history is known"));
   EXPECT_THAT(ErrorOf("sum(increase(x_total[60s]))", 129'000), StartsWith("UNKNOWN"));
   EXPECT_EQ(Value("rate(x_total[60s])", 140'000), 1);
   EXPECT_EQ(Value("increase(x_total[60s])", 140'000), 40);
@@ -176,7 +182,8 @@ TEST_F(EvaluationTest, AbsentIsEmpty) {
   EXPECT_THAT(Values("absent(sum(x_total))", 1000), ElementsAre(Pair("{}", 1)));
   MakeCounter("x_total");
   EXPECT_THAT(Values("absent(x_total)", 1000), IsEmpty());
-  EXPECT_THAT(Values("x_total", 1000), ElementsAre(Pair("x_total{}", 0))) << "declared: zero, not absent";
+  EXPECT_THAT(Values("x_total", 1000), ElementsAre(Pair("x_total{}", 0)))
+      << "declared: zero, not absent";
 }
 
 TEST_F(EvaluationTest, MatchersAreAnchoredAndMissingLabelsAreEmpty) {
@@ -188,7 +195,8 @@ TEST_F(EvaluationTest, MatchersAreAnchoredAndMissingLabelsAreEmpty) {
   EXPECT_THAT(Values("g{a=~\"on.\"}", 1000), ElementsAre(Pair("g{a=one}", 1)));
   EXPECT_THAT(Values("g{a=~\"two.*\"}", 1000), ElementsAre(Pair("g{a=two\nlines}", 2)));
   EXPECT_THAT(Values("g{a=\"\"}", 1000), ElementsAre(Pair("g{}", 3)));
-  EXPECT_THAT(Values("g{a!=\"\"}", 1000), ElementsAre(Pair("g{a=one}", 1), Pair("g{a=two\nlines}", 2)));
+  EXPECT_THAT(Values("g{a!=\"\"}", 1000),
+              ElementsAre(Pair("g{a=one}", 1), Pair("g{a=two\nlines}", 2)));
   EXPECT_THAT(Values("g{a!~\"one|two.*\"}", 1000), ElementsAre(Pair("g{}", 3)));
   EXPECT_THAT(Values("g{a=~\"x|\"}", 1000), ElementsAre(Pair("g{}", 3)));
 }
@@ -197,12 +205,15 @@ TEST_F(EvaluationTest, NamesByRegexReadAllFamilies) {
   MakeGauge("a_one", {}, 1);
   MakeGauge("a_two", {{"x", "1"}}, 2);
   MakeGauge("b", {{"x", "1"}}, 3);
-  EXPECT_THAT(Values("{__name__=~\"a_.*\"}", 1000), ElementsAre(Pair("a_one{}", 1), Pair("a_two{x=1}", 2)));
+  EXPECT_THAT(Values("{__name__=~\"a_.*\"}", 1000),
+              ElementsAre(Pair("a_one{}", 1), Pair("a_two{x=1}", 2)));
   EXPECT_THAT(Values("{x=\"1\"}", 1000), ElementsAre(Pair("a_two{x=1}", 2), Pair("b{x=1}", 3)));
   EXPECT_THAT(Values("{x=\"1\",__name__!=\"b\"}", 1000), ElementsAre(Pair("a_two{x=1}", 2)));
-  EXPECT_THAT(Values("count by (__name__) ({x=\"1\"})", 1000), ElementsAre(Pair("a_two{}", 1), Pair("b{}", 1)));
+  EXPECT_THAT(Values("count by (__name__) ({x=\"1\"})", 1000),
+              ElementsAre(Pair("a_two{}", 1), Pair("b{}", 1)));
   EXPECT_THAT(Values("count without (q) ({x=\"1\"})", 1000), ElementsAre(Pair("{x=1}", 2)));
-  EXPECT_THAT(ErrorOf("-{x=\"1\"}"), HasSubstr("vector cannot contain metrics with the same labelset"));
+  EXPECT_THAT(ErrorOf("-{x=\"1\"}"),
+              HasSubstr("vector cannot contain metrics with the same labelset"));
   EXPECT_THAT(ErrorOf("abs({x=\"1\"})"), HasSubstr("EXECUTION 1:1: vector cannot contain"));
   EXPECT_THAT(ErrorOf("2 * {x=\"1\"}"), HasSubstr("EXECUTION 1:3: vector cannot contain"));
 }
@@ -254,13 +265,15 @@ TEST_F(EvaluationTest, SumsKeepWhatDoublesDrop) {
 TEST_F(EvaluationTest, SumOfRatesEqualsRateBySeries) {
   double sum = 0;
   for (int i = 0; i < 5000; ++i) {
-    const SeriesId id = MakeCounter("x_total", {{"i", absl::StrCat(i)}, {"mod", absl::StrCat(i % 7)}});
+    const SeriesId id =
+        MakeCounter("x_total", {{"i", absl::StrCat(i)}, {"mod", absl::StrCat(i % 7)}});
     Count(id, static_cast<uint64_t>(i), 995'000);
     sum += i;
   }
   EXPECT_EQ(Value("sum(increase(x_total[10s]))", 1'000'000), sum);
   double by_group = 0;
-  for (const auto& [labels, value] : Values("sum by (mod) (increase(x_total[10s]))", 1'000'000)) by_group += value;
+  for (const auto& [labels, value] : Values("sum by (mod) (increase(x_total[10s]))", 1'000'000))
+    by_group += value;
   EXPECT_EQ(by_group, sum);
   EXPECT_EQ(Value("count(rate(x_total[10s]))", 1'000'000), 5000);
 }
@@ -319,9 +332,11 @@ TEST_F(EvaluationTest, VectorsMatchOneToOne) {
   EXPECT_THAT(Values("done / ignoring (pod) slots", 1000), ElementsAre(Pair("{queue=a}", 2)));
   EXPECT_THAT(Values("done < all", 1000), ElementsAre(Pair("done{pod=1,queue=a}", 8)));
   EXPECT_THAT(Values("done > bool all", 1000), ElementsAre(Pair("{pod=1,queue=a}", 0)));
-  EXPECT_THAT(ErrorOf("done + on (pod) slots"), StartsWith("ok")) << "slots has no pod: nothing matches";
-  EXPECT_THAT(ErrorOf("slots + on (x) done"),
-              HasSubstr("EXECUTION 1:7: found duplicate series for the match group {} on the right side"));
+  EXPECT_THAT(ErrorOf("done + on (pod) slots"), StartsWith("ok"))
+      << "slots has no pod: nothing matches";
+  EXPECT_THAT(
+      ErrorOf("slots + on (x) done"),
+      HasSubstr("EXECUTION 1:7: found duplicate series for the match group {} on the right side"));
   EXPECT_THAT(ErrorOf("done + on (x) slots"), HasSubstr("match group {} on the left side"));
 }
 
@@ -330,17 +345,20 @@ TEST_F(EvaluationTest, SetOperators) {
   MakeGauge("a", {{"q", "2"}}, 2);
   MakeGauge("b", {{"q", "2"}}, 20);
   MakeGauge("b", {{"q", "3"}}, 30);
-  EXPECT_THAT(Values("a or b", 1000), ElementsAre(Pair("a{q=1}", 1), Pair("a{q=2}", 2), Pair("b{q=3}", 30)));
+  EXPECT_THAT(Values("a or b", 1000),
+              ElementsAre(Pair("a{q=1}", 1), Pair("a{q=2}", 2), Pair("b{q=3}", 30)));
   EXPECT_THAT(Values("a and b", 1000), ElementsAre(Pair("a{q=2}", 2)));
   EXPECT_THAT(Values("a unless b", 1000), ElementsAre(Pair("a{q=1}", 1)));
   EXPECT_THAT(Values("a or on () b", 1000), ElementsAre(Pair("a{q=1}", 1), Pair("a{q=2}", 2)));
-  EXPECT_THAT(Values("a unless on () nothing", 1000), ElementsAre(Pair("a{q=1}", 1), Pair("a{q=2}", 2)));
+  EXPECT_THAT(Values("a unless on () nothing", 1000),
+              ElementsAre(Pair("a{q=1}", 1), Pair("a{q=2}", 2)));
 }
 
 TEST_F(EvaluationTest, RatesNeedCounters) {
   MakeGauge("g", {{"a", "1"}}, 1);
   Count(MakeCounter("x_total", {{"a", "1"}}), 30, 999'000);
-  EXPECT_THAT(ErrorOf("sum(rate(g[1m]))"), HasSubstr("EXECUTION 1:5: rate and increase need a counter: \"g\" is a gauge"));
+  EXPECT_THAT(ErrorOf("sum(rate(g[1m]))"),
+              HasSubstr("EXECUTION 1:5: rate and increase need a counter: \"g\" is a gauge"));
   EXPECT_THAT(ErrorOf("g offset 5s"), HasSubstr("offset needs a counter"));
   EXPECT_THAT(Values("increase({a=\"1\"}[10s])", 1'000'000), ElementsAre(Pair("{a=1}", 30)));
 }
@@ -362,7 +380,8 @@ TEST_F(EvaluationTest, UnknownSetMembersMakeMembershipUnknown) {
   MakeGauge("g", {{"q", "2"}}, 2);
   EXPECT_THAT(ErrorOf("g and rate(x_total[10s]) > 0"), StartsWith("UNKNOWN"));
   EXPECT_THAT(ErrorOf("g unless rate(x_total[10s]) > 0"), StartsWith("UNKNOWN"));
-  EXPECT_THAT(Values("g{q=\"2\"} unless rate(x_total[10s]) > 0", 1'000'000), ElementsAre(Pair("g{q=2}", 2)));
+  EXPECT_THAT(Values("g{q=\"2\"} unless rate(x_total[10s]) > 0", 1'000'000),
+              ElementsAre(Pair("g{q=2}", 2)));
 }
 
 }  // namespace

@@ -25,10 +25,48 @@ const std::vector<std::string>& Seeds() {
 }
 
 const std::vector<std::string>& Pieces() {
-  static const auto* const pieces = new std::vector<std::string>{
-      "(", ")", "{", "}", "[", "]", "[5m]", "[1s", ",", "\"", "'", "`", "\\", "\\x", "=~", "!=", "==", ">", "bool ",
-      " or ", " and ", "^", "-", "1e", "0x", "5m", "NaN", "rate", "sum", " by ", " offset ", "@", "#", "\n", "$",
-      "\xff", std::string(1, '\0'), "x_total", "__name__", "group_left", "9999999999999999999", "(((((((((("};
+  static const auto* const pieces = new std::vector<std::string>{"(",
+                                                                 ")",
+                                                                 "{",
+                                                                 "}",
+                                                                 "[",
+                                                                 "]",
+                                                                 "[5m]",
+                                                                 "[1s",
+                                                                 ",",
+                                                                 "\"",
+                                                                 "'",
+                                                                 "`",
+                                                                 "\\",
+                                                                 "\\x",
+                                                                 "=~",
+                                                                 "!=",
+                                                                 "==",
+                                                                 ">",
+                                                                 "bool ",
+                                                                 " or ",
+                                                                 " and ",
+                                                                 "^",
+                                                                 "-",
+                                                                 "1e",
+                                                                 "0x",
+                                                                 "5m",
+                                                                 "NaN",
+                                                                 "rate",
+                                                                 "sum",
+                                                                 " by ",
+                                                                 " offset ",
+                                                                 "@",
+                                                                 "#",
+                                                                 "\n",
+                                                                 "$",
+                                                                 "\xff",
+                                                                 std::string(1, '\0'),
+                                                                 "x_total",
+                                                                 "__name__",
+                                                                 "group_left",
+                                                                 "9999999999999999999",
+                                                                 "(((((((((("};
   return *pieces;
 }
 
@@ -62,7 +100,8 @@ std::string Mutate(std::string text, Rng* rng) {
 bool HasPosition(absl::string_view message) {
   const size_t colon = message.find(':');
   const size_t second = message.find(':', colon + 1);
-  if (colon == 0 || colon == absl::string_view::npos || second == absl::string_view::npos) return false;
+  if (colon == 0 || colon == absl::string_view::npos || second == absl::string_view::npos)
+    return false;
   for (size_t i = 0; i < second; ++i)
     if (i != colon && (message[i] < '0' || message[i] > '9')) return false;
   return message[0] != '0' && message[colon + 1] != '0';
@@ -87,7 +126,8 @@ TEST_F(PromqlFuzzTest, MutatedQueriesAnswerOrSayWhereTheyAreWrong) {
     ++refused;
     ASSERT_TRUE(HasPosition(result.status().message())) << query << " -> " << result.status();
     const std::string reason = ErrorReason(result.status());
-    ASSERT_TRUE(reason == "BAD_QUERY" || reason == "EXECUTION") << query << " -> " << result.status();
+    ASSERT_TRUE(reason == "BAD_QUERY" || reason == "EXECUTION")
+        << query << " -> " << result.status();
   }
   // Both ways are taken, or the mutations prove nothing.
   EXPECT_GT(answered, 500);

@@ -81,7 +81,8 @@ TEST(ParserTest, GroupingBeforeOrAfter) {
   EXPECT_EQ(Tree("count without () (x)"), "count without () (x)");
   EXPECT_EQ(Tree("topk(3, x) by (a)"), "topk by (a) (3, x)");
   EXPECT_THAT(ParseErrorOf("sum by (a) (x) by (b)"), StartsWith("1:16: parse error"));
-  EXPECT_THAT(ParseErrorOf("sum(1)"), StartsWith("1:5: parse error: sum needs an instant vector, not a number"));
+  EXPECT_THAT(ParseErrorOf("sum(1)"),
+              StartsWith("1:5: parse error: sum needs an instant vector, not a number"));
   EXPECT_THAT(ParseErrorOf("sum(2, x)"), StartsWith("1:6: parse error: sum takes one argument"));
   EXPECT_THAT(ParseErrorOf("topk(x)"), HasSubstr("topk takes a number and a vector"));
 }
@@ -90,7 +91,8 @@ TEST(ParserTest, Selectors) {
   EXPECT_EQ(Tree("x"), "x");
   EXPECT_EQ(Tree("ns:x:rate"), "ns:x:rate");
   EXPECT_EQ(Tree("x{}"), "x");
-  EXPECT_EQ(Tree("x{a=\"1\",b!='2',c=~`3.*`,d!~\"4\",}"), "x{a=\"1\",b!=\"2\",c=~\"3.*\",d!~\"4\"}");
+  EXPECT_EQ(Tree("x{a=\"1\",b!='2',c=~`3.*`,d!~\"4\",}"),
+            "x{a=\"1\",b!=\"2\",c=~\"3.*\",d!~\"4\"}");
   EXPECT_EQ(Tree("{__name__=\"x\"}"), "x");
   EXPECT_EQ(Tree("{\"my.metric\", \"k.x\"=\"v\"}"), "{\"my.metric\",\"k.x\"=\"v\"}");
   EXPECT_EQ(Tree("{__name__=~\"x.*\"}"), "{__name__=~\"x.*\"}");
@@ -108,7 +110,8 @@ TEST(ParserTest, SelectorsMustNotMatchEverything) {
   for (const char* query : {"{}", "{a=\"\"}", "{a=~\".*\"}", "{a!=\"x\"}", "{__name__=~\".*\"}"})
     EXPECT_THAT(ParseErrorOf(query), StartsWith("1:1: parse error: a selector needs")) << query;
   EXPECT_EQ(Tree("{a=~\".+\"}"), "{a=~\".+\"}");
-  EXPECT_THAT(ParseErrorOf("x{__name__=\"y\"}"), StartsWith("1:3: parse error: the metric name is given twice"));
+  EXPECT_THAT(ParseErrorOf("x{__name__=\"y\"}"),
+              StartsWith("1:3: parse error: the metric name is given twice"));
   EXPECT_THAT(ParseErrorOf("x{\"y\"}"), HasSubstr("given twice"));
 }
 
@@ -125,14 +128,16 @@ TEST(ParserTest, Numbers) {
   EXPECT_EQ(Number("1w"), 604800);
   EXPECT_EQ(Number("iNf"), HUGE_VAL);
   EXPECT_TRUE(std::isnan(Number("NaN")));
-  for (const char* bad : {"1__0", "1_", "1.2.3", "0x", "1e", "1e+", "5m5h", "5m5m", "5q", "1x", "0xg", "1_.5", "5m1"})
+  for (const char* bad :
+       {"1__0", "1_", "1.2.3", "0x", "1e", "1e+", "5m5h", "5m5m", "5q", "1x", "0xg", "1_.5", "5m1"})
     EXPECT_THAT(ParseErrorOf(bad), StartsWith("1:1: parse error: bad number or duration")) << bad;
 }
 
 TEST(ParserTest, Strings) {
   const auto value = [](const std::string& quoted) {
     const auto selector = ParseSelector("x{a=" + quoted + "}");
-    return selector.ok() ? selector->matchers[0].value() : "error: " + std::string(selector.status().message());
+    return selector.ok() ? selector->matchers[0].value()
+                         : "error: " + std::string(selector.status().message());
   };
   EXPECT_EQ(value("\"a\\\"b\\\\c\\n\\t\""), "a\"b\\c\n\t");
   EXPECT_EQ(value("'it\\'s \"x\"'"), "it's \"x\"");
@@ -149,22 +154,32 @@ TEST(ParserTest, Strings) {
 TEST(ParserTest, CommentsAndLines) {
   EXPECT_EQ(Tree("sum( # of all\n x # series\n)# end"), "sum(x)");
   EXPECT_THAT(ParseErrorOf("sum(\n  x\n  y)"), StartsWith("3:3: parse error: unexpected \"y\""));
-  EXPECT_THAT(ParseErrorOf("# nothing"), StartsWith("1:10: parse error: unexpected end of the query"));
+  EXPECT_THAT(ParseErrorOf("# nothing"),
+              StartsWith("1:10: parse error: unexpected end of the query"));
 }
 
 TEST(ParserTest, ErrorsSayWhereAndWhat) {
-  EXPECT_THAT(ParseErrorOf(""), StartsWith("1:1: parse error: unexpected end of the query, wanted an expression"));
-  EXPECT_THAT(ParseErrorOf("x y"), StartsWith("1:3: parse error: unexpected \"y\", wanted an operator"));
-  EXPECT_THAT(ParseErrorOf("sum(x"), StartsWith("1:6: parse error: unexpected end of the query, wanted \")\""));
-  EXPECT_THAT(ParseErrorOf("x{a}"), StartsWith("1:4: parse error: unexpected \"}\", wanted one of = != =~ !~"));
-  EXPECT_THAT(ParseErrorOf("x{a=1}"), StartsWith("1:5: parse error: unexpected number, wanted a quoted value"));
-  EXPECT_THAT(ParseErrorOf("x{a=~\"(\"}"), StartsWith("1:6: parse error: bad regular expression \"(\""));
+  EXPECT_THAT(ParseErrorOf(""),
+              StartsWith("1:1: parse error: unexpected end of the query, wanted an expression"));
+  EXPECT_THAT(ParseErrorOf("x y"),
+              StartsWith("1:3: parse error: unexpected \"y\", wanted an operator"));
+  EXPECT_THAT(ParseErrorOf("sum(x"),
+              StartsWith("1:6: parse error: unexpected end of the query, wanted \")\""));
+  EXPECT_THAT(ParseErrorOf("x{a}"),
+              StartsWith("1:4: parse error: unexpected \"}\", wanted one of = != =~ !~"));
+  EXPECT_THAT(ParseErrorOf("x{a=1}"),
+              StartsWith("1:5: parse error: unexpected number, wanted a quoted value"));
+  EXPECT_THAT(ParseErrorOf("x{a=~\"(\"}"),
+              StartsWith("1:6: parse error: bad regular expression \"(\""));
   EXPECT_THAT(ParseErrorOf("a)b"), StartsWith("1:2: parse error"));
   EXPECT_THAT(ParseErrorOf("x{a=~\"a)(b\"}"), HasSubstr("bad regular expression"));
-  EXPECT_THAT(ParseErrorOf("rate(x)"),
-              StartsWith("1:6: parse error: rate needs a range vector such as x_total[30s] here, not an instant"));
+  EXPECT_THAT(
+      ParseErrorOf("rate(x)"),
+      StartsWith(
+          "1:6: parse error: rate needs a range vector such as x_total[30s] here, not an instant"));
   EXPECT_THAT(ParseErrorOf("rate()"), StartsWith("1:1: parse error: rate takes 1 argument, not 0"));
-  EXPECT_THAT(ParseErrorOf("x[5m]"), StartsWith("1:1: parse error: a range vector stands only in a function"));
+  EXPECT_THAT(ParseErrorOf("x[5m]"),
+              StartsWith("1:1: parse error: a range vector stands only in a function"));
   EXPECT_THAT(ParseErrorOf("x[0s]"), HasSubstr("longer than 0"));
   EXPECT_THAT(ParseErrorOf("rate(x[5m:1m])"), HasSubstr("subqueries are not supported"));
   EXPECT_THAT(ParseErrorOf("x & y"), StartsWith("1:3: parse error: unexpected character \"&\""));
@@ -176,11 +191,13 @@ TEST(ParserTest, ErrorsSayWhereAndWhat) {
   EXPECT_THAT(ParseErrorOf("a and on (x) group_left b"), HasSubstr("no grouping with and"));
   EXPECT_THAT(ParseErrorOf("x offset 1m offset 1m"), HasSubstr("offset is given twice"));
   EXPECT_THAT(ParseErrorOf("a + or"), StartsWith("1:5: parse error: unexpected \"or\""));
-  EXPECT_THAT(ParseErrorOf(std::string("x\0y", 3)), StartsWith("1:2: parse error: unexpected character"));
+  EXPECT_THAT(ParseErrorOf(std::string("x\0y", 3)),
+              StartsWith("1:2: parse error: unexpected character"));
 }
 
 TEST(ParserTest, DepthIsBounded) {
-  EXPECT_THAT(ParseErrorOf(std::string(100'000, '(')), HasSubstr("query of 100000 bytes, limit 65536"));
+  EXPECT_THAT(ParseErrorOf(std::string(100'000, '(')),
+              HasSubstr("query of 100000 bytes, limit 65536"));
   EXPECT_THAT(ParseErrorOf(std::string(50'000, '(')), HasSubstr("nested deeper"));
   EXPECT_THAT(ParseErrorOf(std::string(50'000, '-') + "1"), HasSubstr("nested deeper"));
   std::string sum = "1";
@@ -200,7 +217,8 @@ TEST(ParserTest, WhatTheExactEngineLacksParsesAndIsNamed) {
               StartsWith("1:5: unsupported function \"histogram_quantile\""));
   EXPECT_THAT(Unsupported("avg_over_time(x[5m])"), HasSubstr("avg_over_time"));
   EXPECT_THAT(Unsupported("topk(3, x)"), StartsWith("1:1: unsupported aggregation topk"));
-  EXPECT_THAT(Unsupported("a * on (x) group_left (y) b"), StartsWith("1:3: unsupported: group_left"));
+  EXPECT_THAT(Unsupported("a * on (x) group_left (y) b"),
+              StartsWith("1:3: unsupported: group_left"));
   EXPECT_THAT(Unsupported("x @ 5"), HasSubstr("unsupported modifier @"));
   EXPECT_THAT(Unsupported("rate(x[5m] anchored)"), HasSubstr("anchored"));
   EXPECT_THAT(Unsupported("x offset -5m"), HasSubstr("must not be negative"));
@@ -212,7 +230,8 @@ TEST(ParserTest, WhatTheExactEngineLacksParsesAndIsNamed) {
 
 TEST(ParseSelectorTest, OnlyASelector) {
   EXPECT_TRUE(ParseSelector("x{a=\"1\"}").ok());
-  for (const char* bad : {"sum(x)", "1", "x[5m]", "x offset 5m", "x + y", ""}) EXPECT_FALSE(ParseSelector(bad).ok()) << bad;
+  for (const char* bad : {"sum(x)", "1", "x[5m]", "x offset 5m", "x + y", ""})
+    EXPECT_FALSE(ParseSelector(bad).ok()) << bad;
 }
 
 }  // namespace

@@ -40,8 +40,8 @@ class PromqlTest : public ::testing::Test {
     store_.SetHistoryStart(ms);
   }
 
-  SeriesId Make(const std::string& name, MetricType type, const Labels& labels, int64_t created_ms = 0,
-                std::vector<ReporterNumber> reporters = {kReporter}) {
+  SeriesId Make(const std::string& name, MetricType type, const Labels& labels,
+                int64_t created_ms = 0, std::vector<ReporterNumber> reporters = {kReporter}) {
     const SeriesStore::WriteLock lock(&store_);
     Family family;
     family.name = name;

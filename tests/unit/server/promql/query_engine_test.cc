@@ -17,7 +17,8 @@ using ::testing::StartsWith;
 
 class QueryEngineTest : public PromqlTest {
  protected:
-  std::vector<std::string> SeriesOf(const std::vector<std::string>& selectors, size_t max, bool* truncated) {
+  std::vector<std::string> SeriesOf(const std::vector<std::string>& selectors, size_t max,
+                                    bool* truncated) {
     const auto series = engine_->Series(selectors, max, truncated);
     std::vector<std::string> out;
     if (!series.ok()) return {std::string(series.status().message())};
@@ -34,9 +35,11 @@ TEST_F(QueryEngineTest, VirtualSeriesAreReadWhenAsked) {
   EXPECT_EQ(Value("sum(wheelpit_queue_tasks)", 1000), 12);
   queues_.series[0].value = 50;
   EXPECT_EQ(Value("sum(wheelpit_queue_tasks)", 1000), 57);
-  EXPECT_THAT(Values("{queue=\"a\"}", 1000), ElementsAre(Pair("wheelpit_queue_demand_tasks{queue=a}", 6),
-                                                         Pair("wheelpit_queue_tasks{queue=a,state=ready}", 50)));
-  EXPECT_THAT(ErrorOf("rate(wheelpit_queue_tasks[1m])"), HasSubstr("EXECUTION 1:1: rate and increase need a counter"));
+  EXPECT_THAT(Values("{queue=\"a\"}", 1000),
+              ElementsAre(Pair("wheelpit_queue_demand_tasks{queue=a}", 6),
+                          Pair("wheelpit_queue_tasks{queue=a,state=ready}", 50)));
+  EXPECT_THAT(ErrorOf("rate(wheelpit_queue_tasks[1m])"),
+              HasSubstr("EXECUTION 1:1: rate and increase need a counter"));
   const int reads = queues_.reads;
   EXPECT_THAT(Values("heavywork_total", 1000), IsEmpty());
   EXPECT_EQ(queues_.reads, reads) << "other names cost the queues nothing";
@@ -84,16 +87,19 @@ TEST_F(QueryEngineTest, SeriesByNameThenLabels) {
   MakeGauge("a", {{"z", "1"}}, 1);
   queues_.series = {{"wheelpit_queue_tasks", {{"queue", "q"}}, 5}};
   bool truncated = true;
-  EXPECT_THAT(SeriesOf({"b_total", "a", "wheelpit_queue_tasks"}, 10, &truncated),
-              ElementsAre("a{z=1}", "b_total{a=1}", "b_total{a=2}", "wheelpit_queue_tasks{queue=q}"));
+  EXPECT_THAT(
+      SeriesOf({"b_total", "a", "wheelpit_queue_tasks"}, 10, &truncated),
+      ElementsAre("a{z=1}", "b_total{a=1}", "b_total{a=2}", "wheelpit_queue_tasks{queue=q}"));
   EXPECT_FALSE(truncated);
-  EXPECT_THAT(SeriesOf({"{__name__=~\".+\"}", "b_total{a=\"1\"}"}, 10, &truncated),
-              ElementsAre("a{z=1}", "b_total{a=1}", "b_total{a=2}", "wheelpit_queue_tasks{queue=q}"))
+  EXPECT_THAT(
+      SeriesOf({"{__name__=~\".+\"}", "b_total{a=\"1\"}"}, 10, &truncated),
+      ElementsAre("a{z=1}", "b_total{a=1}", "b_total{a=2}", "wheelpit_queue_tasks{queue=q}"))
       << "what two selectors match comes once";
   EXPECT_THAT(SeriesOf({"b_total{a=~\"2|3\"}"}, 10, &truncated), ElementsAre("b_total{a=2}"));
   EXPECT_THAT(SeriesOf({"b_total", "a"}, 2, &truncated), ElementsAre("a{z=1}", "b_total{a=1}"));
   EXPECT_TRUE(truncated);
-  EXPECT_THAT(SeriesOf({"b_total", "a"}, 3, &truncated), ElementsAre("a{z=1}", "b_total{a=1}", "b_total{a=2}"));
+  EXPECT_THAT(SeriesOf({"b_total", "a"}, 3, &truncated),
+              ElementsAre("a{z=1}", "b_total{a=1}", "b_total{a=2}"));
   EXPECT_FALSE(truncated);
 }
 

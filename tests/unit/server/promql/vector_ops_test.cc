@@ -29,10 +29,12 @@ Element Make(const std::string& name, const Labels& labels) {
 
 TEST(CheckUniqueTest, NameAndLabelsTogether) {
   EXPECT_TRUE(CheckUnique({}, {}).ok());
-  EXPECT_TRUE(CheckUnique({Make("a", {{"x", "1"}}), Make("b", {{"x", "1"}}), Make("a", {})}, {}).ok());
+  EXPECT_TRUE(
+      CheckUnique({Make("a", {{"x", "1"}}), Make("b", {{"x", "1"}}), Make("a", {})}, {}).ok());
   const absl::Status status = CheckUnique({Make("", {{"x", "1"}}), Make("", {{"x", "1"}})}, {3, 4});
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(status.message(), "3:4: vector cannot contain metrics with the same labelset: {x=\"1\"}");
+  EXPECT_EQ(status.message(),
+            "3:4: vector cannot contain metrics with the same labelset: {x=\"1\"}");
 }
 
 }  // namespace
