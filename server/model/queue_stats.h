@@ -58,6 +58,8 @@ struct QueueStats {
   uint64_t worker_sessions = 0;
   uint64_t worker_slots = 0;
   uint64_t worker_slots_busy = 0;
+  // Tasks that became READY for the first time (submitted without delay, or their delay over), since the process began.
+  uint64_t first_ready = 0;
   // Totals over the whole history, as the journaled counters count them.
   uint64_t submitted = 0, leased = 0, completed = 0, failed_attempts = 0, retried = 0, dead_lettered = 0, released = 0,
            redelivered = 0, cancelled = 0, expired = 0;

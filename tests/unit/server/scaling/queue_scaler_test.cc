@@ -1,0 +1,142 @@
+#include "server/scaling/queue_scaler.h"
+
+#include "gtest/gtest.h"
+
+namespace wheelpit {
+namespace {
+
+constexpr int64_t kStart = 1'700'000'000'000;
+
+QueueStats At(int64_t ms) {
+  QueueStats s;
+  s.at_ms = kStart + ms;
+  return s;
+}
+
+uint64_t& Count(QueueStats* s, TaskState state) { return s->tasks[static_cast<size_t>(state)]; }
+
+// Eleven buckets of `before`, then one of `last`, counted at the end of each second.
+double RateAfter(uint64_t before, uint64_t last) {
+  ArrivalRate rate;
+  for (int bucket = 0; bucket < 12; ++bucket) {
+    rate.Add(bucket < 11 ? before : last, kStart + bucket * 5000);
+  }
+  return rate.PerSecond(kStart + 11 * 5000 + 4999);
+}
+
+TEST(ArrivalRateTest, SteadyArrivalsAreTheirMean) { EXPECT_DOUBLE_EQ(RateAfter(50, 50), 10); }
+
+TEST(ArrivalRateTest, AStepShowsAtOnceInPart) { EXPECT_NEAR(RateAfter(50, 500), 16.667, 0.001); }
+
+TEST(ArrivalRateTest, ASingleBurstCountsAsThreeTasks) {
+  ArrivalRate rate;
+  rate.Add(10'000, kStart);
+  EXPECT_DOUBLE_EQ(rate.PerSecond(kStart), 3.0 / 3 / 5);
+}
+
+TEST(ArrivalRateTest, FallsToZeroWithinAMinute) {
+  ArrivalRate rate;
+  for (int s = 0; s < 60; ++s) rate.Add(10, kStart + s * 1000);
+  EXPECT_DOUBLE_EQ(rate.PerSecond(kStart + 59'000), 10);
+  EXPECT_GT(rate.PerSecond(kStart + 89'000), 0);
+  EXPECT_DOUBLE_EQ(rate.PerSecond(kStart + 120'000), 0);
+}
+
+TEST(ServiceTimeTest, ARunningTaskCountsBeforeItEnds) {
+  ServiceTime service(6);
+  service.Add(30, 0, kStart);
+  EXPECT_DOUBLE_EQ(service.Seconds(), 12);
+}
+
+TEST(ServiceTimeTest, ForgetsByHalfLifeButKeepsATrustedMeasurement) {
+  ServiceTime service(6);
+  service.Add(200, 100, kStart);
+  const double measured = service.Seconds();
+  EXPECT_NEAR(measured, 2, 0.01);
+  service.Add(0, 0, kStart + 100LL * 300'000);
+  EXPECT_NEAR(service.Seconds(), measured, 0.05);
+}
+
+TEST(QueueScalerTest, AnIdleQueueNeedsNoWorkersAfterItsTimeout) {
+  QueueScaler scaler{QueueConfig()};
+  QueueStats s = At(0);
+  scaler.Update(s);
+  EXPECT_FALSE(scaler.Answer(kStart).active);
+  s = At(1000);
+  s.first_ready = 1;
+  Count(&s, TaskState::kReady) = 1;
+  scaler.Update(s);
+  EXPECT_TRUE(scaler.Answer(kStart + 1000).active);
+  EXPECT_GT(scaler.Answer(kStart + 1000).workers, 0);
+  s = At(2000);
+  s.first_ready = 1;
+  s.completed = 1;
+  scaler.Update(s);
+  EXPECT_TRUE(scaler.Answer(kStart + 30'000).active);
+  EXPECT_FALSE(scaler.Answer(kStart + 62'000).active);
+  EXPECT_EQ(scaler.Answer(kStart + 62'000).workers, 0);
+}
+
+TEST(QueueScalerTest, APausedQueueCountsOnlyWhatRuns) {
+  QueueScaler scaler{QueueConfig()};
+  QueueStats s = At(0);
+  s.flags.paused = true;
+  Count(&s, TaskState::kReady) = 1000;
+  Count(&s, TaskState::kLeased) = 2;
+  scaler.Update(s);
+  EXPECT_EQ(scaler.Answer(kStart).inputs.backlog, 0);
+  EXPECT_LT(scaler.Answer(kStart).workers, 1);
+  EXPECT_TRUE(scaler.Answer(kStart).active);
+}
+
+TEST(QueueScalerTest, MeasuresServiceTimeFromRunningAndFinished) {
+  QueueScaler scaler{QueueConfig()};
+  uint64_t done = 0;
+  for (int t = 0; t <= 100; ++t) {
+    QueueStats s = At(t * 1000);
+    Count(&s, TaskState::kLeased) = 4;
+    s.completed = done;
+    done += 2;  // 4 slots, 2 a second: 2 s each
+    scaler.Update(s);
+  }
+  EXPECT_NEAR(scaler.Answer(kStart + 100'000).inputs.service_s, 2, 0.1);
+}
+
+TEST(QueueScalerTest, StartupTimeNeedsThreeSamples) {
+  QueueScaler scaler{QueueConfig()};
+  int64_t t = 0;
+  for (int sample = 0; sample < 3; ++sample) {
+    EXPECT_EQ(scaler.Answer(kStart + t).inputs.startup_s, 0);
+    QueueStats waiting = At(t);
+    Count(&waiting, TaskState::kReady) = 10;
+    scaler.Update(waiting);
+    t += 8000;
+    QueueStats served = At(t);
+    served.worker_sessions = 5;
+    served.worker_slots = 5;
+    scaler.Update(served);
+    t += 1000;
+    scaler.Update(At(t));  // nothing wanted, nobody there
+    t += 1000;
+  }
+  EXPECT_DOUBLE_EQ(scaler.Answer(kStart + t).inputs.startup_s, 8);
+}
+
+TEST(QueueScalerTest, HoldsItsLastAnswerAfterARestart) {
+  QueueScaler before{QueueConfig()};
+  QueueStats s = At(0);
+  Count(&s, TaskState::kReady) = 300;
+  before.Update(s);
+  const ScalingState state = before.State(kStart);
+  EXPECT_NEAR(state.needed_workers, 30, 0.001);
+
+  QueueScaler after{QueueConfig()};
+  after.Restore(state, kStart + 5000);
+  after.Update(At(5000));
+  EXPECT_NEAR(after.Answer(kStart + 6000).workers, 30, 0.001);
+  EXPECT_EQ(after.Answer(kStart + 6000).largest, ScalingTerm::kHold);
+  EXPECT_EQ(after.Answer(kStart + 65'000).workers, 0);
+}
+
+}  // namespace
+}  // namespace wheelpit
