@@ -1,0 +1,36 @@
+// The values of external metrics: rule, query, source, answer.
+//
+// Thread-safe; blocks for the source's answer.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "adapter/api/api_status.h"
+#include "adapter/api/external_metrics.h"
+#include "adapter/http/registry.h"
+#include "adapter/naming/selector.h"
+
+namespace wheelpit::adapter {
+
+class ExternalProvider {
+ public:
+  // `registry` outlives it.
+  explicit ExternalProvider(Registry* registry) : registry_(*registry) {}
+
+  // `now` is for remembering names that are not there; the source evaluates at its own now. An
+  // empty result is an answer without items; unknown, unreachable and broken ones are 500 with
+  // their cause, and 504 if `timeout` runs out.
+  std::variant<ExternalValues, ApiStatus> Values(absl::string_view metric,
+                                                 absl::string_view name_space,
+                                                 const std::vector<Requirement>& selector,
+                                                 absl::Time now, absl::Duration timeout);
+
+ private:
+  Registry& registry_;
+};
+
+}  // namespace wheelpit::adapter
