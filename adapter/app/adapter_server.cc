@@ -1,0 +1,142 @@
+#include "adapter/app/adapter_server.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "adapter/app/certificate.h"
+#include "adapter/app/secret_files.h"
+#include "adapter/rules/builtin.h"
+#include "adapter/rules/rule_config.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/status_macros.h"
+
+namespace wheelpit::adapter {
+namespace {
+
+// How often the keeper looks whether a relist is due; below every interval that matters.
+constexpr absl::Duration kKeeperStep = absl::Milliseconds(500);
+constexpr size_t kGzipBytesMin = (128 << 10) + 1;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AdapterServer>> AdapterServer::Start(AdapterOptions options,
+                                                                    MetricSources sources,
+                                                                    ThreadFactory threads,
+                                                                    const Clock* clock,
+                                                                    MetricRegistry* metrics) {
+  std::unique_ptr<AdapterServer> server(new AdapterServer(std::move(options), clock));
+  WHEELPIT_RETURN_IF_ERROR(server->Init(sources, std::move(threads), metrics));
+  return server;
+}
+
+AdapterServer::AdapterServer(AdapterOptions options, const Clock* clock)
+    : options_(std::move(options)), clock_(clock) {}
+
+AdapterServer::~AdapterServer() { Stop(absl::ZeroDuration()); }
+
+absl::Status AdapterServer::Init(MetricSources sources, ThreadFactory threads,
+                                 MetricRegistry* metrics) {
+  WHEELPIT_ASSIGN_OR_RETURN(std::vector<Rule> rules, LoadRules());
+  WHEELPIT_ASSIGN_OR_RETURN(registry_,
+                            Registry::Create(sources, std::move(rules), options_.registry));
+  WHEELPIT_ASSIGN_OR_RETURN(token_, LoadOrMakeToken(options_.data_dir + "/adapter.token"));
+  HttpServerOptions http;
+  http.name = "adapter";
+  http.host = options_.host;
+  http.port = options_.port;
+  http.gzip_bytes_min = kGzipBytesMin;
+  http.error_response = &ApiHandler::ServerError;
+  WHEELPIT_RETURN_IF_ERROR(LoadCertificate(&http.key_pem));
+  http.certificate_pem = certificate_pem_;
+
+  authenticator_ =
+      NewStaticTokenAuthenticator(token_, {"wheelpit:token", "", {"system:authenticated"}, {}});
+  authorizer_ = NewAllowAllAuthorizer();
+  ApiHandlerOptions handler;
+  if (options_.port != 0) handler.server_address = absl::StrCat(options_.host, ":", options_.port);
+  handler.query_timeout = options_.query_timeout;
+  handler.version = options_.version;
+  handler_ = std::make_unique<ApiHandler>(
+      ApiHandlerParts{registry_.get(), authenticator_.get(), authorizer_.get(), metrics, clock_},
+      std::move(handler), RandomSeed());
+  WHEELPIT_ASSIGN_OR_RETURN(
+      server_,
+      HttpServer::Start(
+          std::move(http), [this](const HttpRequest& request) { return handler_->Handle(request); },
+          threads, clock_));
+  join_keeper_ = threads("adapter-rules", [this] { KeepFresh(); });
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Rule>> AdapterServer::LoadRules() const {
+  std::vector<Rule> rules;
+  if (options_.builtin_rules) rules = BuiltinExternalRules(options_.gateway_counters);
+  if (options_.rules_file.empty()) return rules;
+  absl::StatusOr<std::string> text = ReadSmallFile(options_.rules_file);
+  if (!text.ok())
+    return absl::InvalidArgumentError(absl::StrCat("adapter rules: ", text.status().message()));
+  absl::StatusOr<RuleSet> file = ParseRuleConfig(*text);
+  if (!file.ok())
+    return absl::InvalidArgumentError(
+        absl::StrCat(options_.rules_file, ": ", file.status().message()));
+  // The file's rules come last and so win.
+  std::move(file->external_rules.begin(), file->external_rules.end(), std::back_inserter(rules));
+  return rules;
+}
+
+absl::Status AdapterServer::LoadCertificate(std::string* key_pem) {
+  if (options_.certificate_file.empty() != options_.key_file.empty()) {
+    return absl::InvalidArgumentError(
+        "adapter: a certificate file needs its key file, and a key file its certificate");
+  }
+  if (!options_.certificate_file.empty()) {
+    WHEELPIT_ASSIGN_OR_RETURN(certificate_pem_, ReadSmallFile(options_.certificate_file));
+    WHEELPIT_ASSIGN_OR_RETURN(*key_pem, ReadSmallFile(options_.key_file));
+    return absl::OkStatus();
+  }
+  std::vector<std::string> hosts = {"localhost", "127.0.0.1", "::1"};
+  std::vector<std::string> more = options_.certificate_hosts;
+  if (options_.host != "0.0.0.0" && options_.host != "::" && !options_.host.empty())
+    more.push_back(options_.host);
+  for (std::string& host : more) {
+    if (std::find(hosts.begin(), hosts.end(), host) == hosts.end())
+      hosts.push_back(std::move(host));
+  }
+  WHEELPIT_ASSIGN_OR_RETURN(
+      ServingCertificate pair,
+      LoadOrMakeCertificate(options_.data_dir + "/adapter.crt", options_.data_dir + "/adapter.key",
+                            hosts, clock_->WallNow()));
+  certificate_pem_ = std::move(pair.certificate_pem);
+  *key_pem = std::move(pair.key_pem);
+  return absl::OkStatus();
+}
+
+void AdapterServer::KeepFresh() {
+  while (true) {
+    registry_->Tick(absl::FromUnixMillis(clock_->NowMs()));
+    MutexLock lock(&mu_);
+    if (stopping_) return;
+    wake_.WaitWithTimeout(&mu_, kKeeperStep);
+    if (stopping_) return;
+  }
+}
+
+int AdapterServer::port() const { return server_->port(); }
+
+void AdapterServer::BeginShutdown() { handler_->BeginShutdown(); }
+
+void AdapterServer::Stop(absl::Duration grace) {
+  {
+    MutexLock lock(&mu_);
+    if (stopping_) return;
+    stopping_ = true;
+    wake_.SignalAll();
+  }
+  if (handler_ != nullptr) handler_->BeginShutdown();
+  if (server_ != nullptr) server_->Stop(absl::ToInt64Milliseconds(grace));
+  if (join_keeper_ != nullptr) join_keeper_();
+}
+
+}  // namespace wheelpit::adapter

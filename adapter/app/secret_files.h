@@ -1,0 +1,23 @@
+// Small files with secrets: written whole or not at all, mode 0600.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace wheelpit::adapter {
+
+// kNotFound if there is none; kInvalidArgument above 1 MiB.
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path);
+
+// Through a temporary file beside it and a rename, both synced. The file belongs to its owner
+// alone.
+absl::Status WriteSecretFile(const std::string& path, absl::string_view content);
+
+// The token in the file, without blanks around it; a new one of 32 random bytes in base64url is
+// made and written if there is none. A file that others may read is made private again.
+absl::StatusOr<std::string> LoadOrMakeToken(const std::string& path);
+
+}  // namespace wheelpit::adapter
