@@ -101,8 +101,7 @@ bool WorkQueueImpl::TakeOne(uint32_t consumer_index, QueueEntry& entry, int64_t 
     if (head == kNoIndex || !MayTake(consumer, fold_.tasks[head])) return false;
     const TaskSlot& slot = fold_.tasks[head];
     if (slot.expire_ms != 0 && slot.expire_ms <= now) {
-      FireExpiry(head, now);
-      if (!failure_.ok()) return false;
+      if (!FireExpiry(head, now).ok()) return false;
       continue;
     }
     entry.ready.PopNext(fold_.tasks);
@@ -218,7 +217,10 @@ absl::Status WorkQueueImpl::LeaseTaken(uint32_t consumer_index, int64_t now) {
     Change change{RecordType::kDead, RecordOf(index, now), submit.status().message().substr(0, kErrorBytesMax)};
     change.record.reason = "corrupt";
     SetEnd(index, TaskState::kDead, &change.record);
-    if (absl::Status s = Transition(index, std::move(change)); !s.ok()) return s;
+    if (absl::Status s = Transition(index, std::move(change)); !s.ok()) {
+      fold_.queue(fold_.tasks[index].queue)->ready.PushFront(fold_.tasks, index);
+      return s;
+    }
   }
   if (consumer.taken.empty()) {
     WakeConsumer(consumer_index);
@@ -362,7 +364,7 @@ void WorkQueueImpl::EndWaits(int64_t now) {
   while (!wait_ends_.empty()) {
     const auto [end, index] = *wait_ends_.begin();
     // What it could have had waits only for the next round.
-    if (failure_.ok() && !draining_ && (end > now || (end == now && dispatch_wanted_))) return;
+    if (failure_.ok() && !draining_ && (end > now || (end == now && dispatch_wanted_ && now >= dispatch_retry_ms_))) return;
     wait_ends_.erase(wait_ends_.begin());
     LeaseDone done = std::move(consumers_[index]->done);
     DropConsumer(index);

@@ -161,8 +161,11 @@ uint32_t QueueFold::ApplySubmit(uint64_t id, RecordPosition position, uint32_t p
   if (!spec.idempotency_key.empty()) {
     const Hash128 hash = KeyHash(record.queue, spec.idempotency_key);
     const uint32_t known = dedupe.Find(hash, 0);
-    // In a replay the key may already belong to a later task, which a newer chunk brought.
-    if (known == kNoIndex || dedupe[known].task < id) slot.dedupe = dedupe.Insert(hash, record.request_hash, id);
+    if (known == kNoIndex || dedupe[known].task < id) {
+      slot.dedupe = dedupe.Insert(hash, record.request_hash, id);
+    } else if (dedupe[known].task == id) {
+      slot.dedupe = known;  // in a replay: a newer chunk brought the key already
+    }  // else, likewise, it belongs to a later task by now
   }
   ++live_tasks;
   ++entry->live_tasks;

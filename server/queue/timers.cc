@@ -8,6 +8,7 @@ namespace wheelpit {
 namespace {
 
 constexpr size_t kPurgeIdsMax = 4096;
+constexpr int64_t kRefusedRetryMs = 1000;
 
 }  // namespace
 
@@ -31,8 +32,11 @@ void WorkQueueImpl::FireTimer(uint32_t index, int64_t now) {
       const absl::string_view cause = slot.due_ms >= end ? "attempt_timeout" : "lease_expired";
       const uint32_t holder = slot.worker;
       const LeaseRef lease{TaskId{slot.id}, LeaseToken{slot.token}};
-      if (!LoseLease(index, cause, now).ok()) return;
-      LeasesLost(holder, {lease}, cause);
+      if (LoseLease(index, cause, now).ok()) {
+        LeasesLost(holder, {lease}, cause);
+      } else {
+        wheel_.Add(index, now + kRefusedRetryMs);  // no room in the journal: later
+      }
       return;
     }
     default:
@@ -41,11 +45,10 @@ void WorkQueueImpl::FireTimer(uint32_t index, int64_t now) {
   }
 }
 
-void WorkQueueImpl::FireExpiry(uint32_t index, int64_t now) {
+absl::Status WorkQueueImpl::FireExpiry(uint32_t index, int64_t now) {
   Change change{RecordType::kExpire, RecordOf(index, now), {}};
   SetEnd(index, TaskState::kExpired, &change.record);
-  // Refused only when the journal has failed, and then nothing goes on.
-  (void)Transition(index, std::move(change));
+  return Transition(index, std::move(change));
 }
 
 void WorkQueueImpl::Purge(std::vector<uint64_t> ids, uint32_t queue, absl::string_view cause, int64_t now) {
@@ -61,7 +64,14 @@ void WorkQueueImpl::Purge(std::vector<uint64_t> ids, uint32_t queue, absl::strin
     codec_.Encode(record, &meta);
     const RecordView view{RecordType::kPurge, 0, 0, meta, {}};
     absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, /*reserved=*/true, nullptr);
-    if (!lsn.ok()) return;
+    if (!lsn.ok()) {
+      for (const uint64_t id : record.ids) {
+        const uint32_t index = fold_.tasks.Find(id);
+        if (!fold_.tasks[index].has(kInWheel)) wheel_.Add(index, now + kRefusedRetryMs);
+      }
+      bounds_retry_ms_ = now + kRefusedRetryMs;
+      continue;
+    }
     for (const uint64_t id : record.ids) {
       const uint32_t index = fold_.tasks.Find(id);
       Detach(index);
@@ -88,7 +98,8 @@ void WorkQueueImpl::EnforceBounds(int64_t now) {
     }
     return kNoIndex;
   };
-  while (terminal_tasks_ > options_.terminal_tasks_max && failure_.ok()) {
+  if (now < bounds_retry_ms_) return;
+  while (terminal_tasks_ > options_.terminal_tasks_max && failure_.ok() && now >= bounds_retry_ms_) {
     const uint32_t index = front_slot(terminal_order_);
     if (index == kNoIndex) break;
     const TaskSlot& slot = fold_.tasks[index];
@@ -97,7 +108,7 @@ void WorkQueueImpl::EnforceBounds(int64_t now) {
   front_slot(terminal_order_);
   for (const uint32_t number : dead_queues_) {
     QueueEntry& entry = *fold_.queue(number);
-    while (failure_.ok() && (entry.tasks[static_cast<size_t>(TaskState::kDead)] > entry.config.dead_tasks_max ||
+    while (failure_.ok() && now >= bounds_retry_ms_ && (entry.tasks[static_cast<size_t>(TaskState::kDead)] > entry.config.dead_tasks_max ||
                              entry.visible_dead_bytes > entry.config.dead_bytes_max)) {
       const uint32_t index = front_slot(entry.dead_order);
       if (index == kNoIndex) break;
@@ -105,7 +116,7 @@ void WorkQueueImpl::EnforceBounds(int64_t now) {
     }
     front_slot(entry.dead_order);
   }
-  dead_queues_.clear();
+  if (now >= bounds_retry_ms_) dead_queues_.clear();
 }
 
 void WorkQueueImpl::Advance(int64_t now, int tasks_max) {
@@ -122,7 +133,7 @@ void WorkQueueImpl::Advance(int64_t now, int tasks_max) {
     for (auto& [queue, ids] : purges_) Purge(std::move(ids), queue, "retention", now);
     purges_.clear();
     for (; left > 0 && failure_.ok() && !expiries_.empty() && expiries_.begin()->first <= now; --left) {
-      FireExpiry(expiries_.begin()->second, now);
+      if (!FireExpiry(expiries_.begin()->second, now).ok()) break;
     }
     while (failure_.ok() && !grace_ends_.empty() && grace_ends_.begin()->first <= now) {
       const uint32_t session = grace_ends_.begin()->second;
@@ -168,7 +179,7 @@ int64_t WorkQueueImpl::NextDeadline() const {
     if (!expiries_.empty()) next = std::min(next, expiries_.begin()->first);
     if (!grace_ends_.empty()) next = std::min(next, grace_ends_.begin()->first);
     if (dispatch_wanted_ && !draining_) next = std::min(next, dispatch_retry_ms_);
-    if (terminal_tasks_ > options_.terminal_tasks_max || !dead_queues_.empty()) next = kPast;
+    if (terminal_tasks_ > options_.terminal_tasks_max || !dead_queues_.empty()) next = std::min(next, bounds_retry_ms_);
   }
   if (!wait_ends_.empty()) next = std::min(next, wait_ends_.begin()->first);
   if (!task_wait_ends_.empty()) next = std::min(next, task_wait_ends_.begin()->first);

@@ -228,7 +228,7 @@ class WorkQueueImpl : public WorkQueue {
 
   // --- timers.cc ---
   void FireTimer(uint32_t index, int64_t now);
-  void FireExpiry(uint32_t index, int64_t now);
+  absl::Status FireExpiry(uint32_t index, int64_t now);
   void Purge(std::vector<uint64_t> ids, uint32_t queue, absl::string_view cause, int64_t now);
   void EnforceBounds(int64_t now);
   void EndTaskWaits(int64_t now);
@@ -285,6 +285,7 @@ class WorkQueueImpl : public WorkQueue {
   std::vector<WorkerChannel*> superseded_;  // to be told in the next Advance
   bool dispatch_wanted_ = false;
   int64_t dispatch_retry_ms_ = 0;         // the journal refused LEASE records until then
+  int64_t bounds_retry_ms_ = 0;           // and PURGE records
   absl::btree_set<std::pair<int64_t, uint32_t>> wait_ends_;   // of LeaseTasks calls
   absl::btree_set<std::pair<int64_t, uint32_t>> grace_ends_;  // of sessions
   absl::flat_hash_map<uint64_t, std::vector<TaskWaiter>> task_waiters_;
