@@ -1,6 +1,9 @@
 #include "server/promql/query_engine.h"
 
+#include <atomic>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -117,6 +120,31 @@ TEST_F(QueryEngineTest, SelectionsLongerThanOneStretchOfTheLockSeeEachSeriesOnce
   for (int i = 0; i < 3000; ++i) MakeCounter("x_total", {{"i", absl::StrCat(i)}});
   EXPECT_EQ(Value("count(x_total)", 1000), 3000);
   EXPECT_EQ(Values("x_total", 1000).size(), 3000u);
+}
+
+TEST_F(QueryEngineTest, TotalsNeverFallBesideTheEngineThread) {
+  std::vector<SeriesId> ids;
+  for (int i = 0; i < 3000; ++i) ids.push_back(MakeCounter("x_total", {{"i", absl::StrCat(i)}}));
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    // The engine's thread: counts, makes and removes series while queries run.
+    for (int round = 0; !stop.load(); ++round) {
+      for (size_t i = 0; i < ids.size(); i += 7) Count(ids[i], 1, 5000 + round);
+      const SeriesId extra = MakeCounter("x_total", {{"extra", absl::StrCat(round)}});
+      const SeriesStore::WriteLock lock(&store_);
+      store_.Detach(extra);
+      store_.Remove({extra}, 5000);
+    }
+  });
+  double last = 0;
+  for (int i = 0; i < 300; ++i) {
+    const double sum = Value("sum(x_total)", 3'000'000);
+    EXPECT_GE(sum, last);
+    EXPECT_GE(Value("count(x_total)", 3'000'000), 3000);
+    last = sum;
+  }
+  stop.store(true);
+  writer.join();
 }
 
 }  // namespace
