@@ -17,6 +17,7 @@ namespace {
 
 // How often the keeper looks whether a relist is due; below every interval that matters.
 constexpr absl::Duration kKeeperStep = absl::Milliseconds(500);
+constexpr absl::Duration kCertificateStep = absl::Minutes(1);
 constexpr size_t kGzipBytesMin = (128 << 10) + 1;
 
 }  // namespace
@@ -48,8 +49,13 @@ absl::Status AdapterServer::Init(MetricSources sources, ThreadFactory threads,
   http.port = options_.port;
   http.gzip_bytes_min = kGzipBytesMin;
   http.error_response = &ApiHandler::ServerError;
-  WHEELPIT_RETURN_IF_ERROR(LoadCertificate(&http.key_pem));
-  http.certificate_pem = certificate_pem_;
+  WHEELPIT_ASSIGN_OR_RETURN(const ServingCertificate certificate, LoadCertificate());
+  http.certificate_pem = certificate.certificate_pem;
+  http.key_pem = certificate.key_pem;
+  {
+    MutexLock lock(&mu_);
+    certificate_pem_ = certificate.certificate_pem;
+  }
 
   authenticator_ =
       NewStaticTokenAuthenticator(token_, {"wheelpit:token", "", {"system:authenticated"}, {}});
@@ -81,46 +87,73 @@ absl::StatusOr<std::vector<Rule>> AdapterServer::LoadRules() const {
   if (!file.ok())
     return absl::InvalidArgumentError(
         absl::StrCat(options_.rules_file, ": ", file.status().message()));
+  if (!file->rules.empty() || file->resource_rules.has_value()) {
+    Log(LogLevel::kWarning, "adapter_rules_not_served",
+        {{"file", options_.rules_file},
+         {"rules", absl::StrCat(file->rules.size())},
+         {"why", "only external rules are served"}});
+  }
   // The file's rules come last and so win.
   std::move(file->external_rules.begin(), file->external_rules.end(), std::back_inserter(rules));
   return rules;
 }
 
-absl::Status AdapterServer::LoadCertificate(std::string* key_pem) {
+absl::StatusOr<ServingCertificate> AdapterServer::LoadCertificate() const {
   if (options_.certificate_file.empty() != options_.key_file.empty()) {
     return absl::InvalidArgumentError(
         "adapter: a certificate file needs its key file, and a key file its certificate");
   }
   if (!options_.certificate_file.empty()) {
-    WHEELPIT_ASSIGN_OR_RETURN(certificate_pem_, ReadSmallFile(options_.certificate_file));
-    WHEELPIT_ASSIGN_OR_RETURN(*key_pem, ReadSmallFile(options_.key_file));
-    return absl::OkStatus();
+    ServingCertificate pair;
+    WHEELPIT_ASSIGN_OR_RETURN(pair.certificate_pem, ReadSmallFile(options_.certificate_file));
+    WHEELPIT_ASSIGN_OR_RETURN(pair.key_pem, ReadSmallFile(options_.key_file));
+    return pair;
   }
   std::vector<std::string> hosts = {"localhost", "127.0.0.1", "::1"};
   std::vector<std::string> more = options_.certificate_hosts;
-  if (options_.host != "0.0.0.0" && options_.host != "::" && !options_.host.empty())
-    more.push_back(options_.host);
+  const std::string& own = options_.host;
+  if (own != "0.0.0.0" && own != "::" && !own.empty()) more.push_back(own);
   for (std::string& host : more) {
-    if (std::find(hosts.begin(), hosts.end(), host) == hosts.end())
+    if (std::find(hosts.begin(), hosts.end(), host) == hosts.end()) {
       hosts.push_back(std::move(host));
+    }
   }
-  WHEELPIT_ASSIGN_OR_RETURN(
-      ServingCertificate pair,
-      LoadOrMakeCertificate(options_.data_dir + "/adapter.crt", options_.data_dir + "/adapter.key",
-                            hosts, clock_->WallNow()));
+  return LoadOrMakeCertificate(options_.data_dir + "/adapter.crt",
+                               options_.data_dir + "/adapter.key", hosts, clock_->WallNow());
+}
+
+absl::Status AdapterServer::RefreshCertificate() {
+  WHEELPIT_ASSIGN_OR_RETURN(ServingCertificate pair, LoadCertificate());
+  if (pair.certificate_pem == certificate_pem()) return absl::OkStatus();
+  WHEELPIT_RETURN_IF_ERROR(server_->SetCertificate(pair.certificate_pem, pair.key_pem));
+  MutexLock lock(&mu_);
   certificate_pem_ = std::move(pair.certificate_pem);
-  *key_pem = std::move(pair.key_pem);
   return absl::OkStatus();
 }
 
 void AdapterServer::KeepFresh() {
+  int64_t refresh_ns = clock_->MonotonicNanos() + absl::ToInt64Nanoseconds(kCertificateStep);
   while (true) {
     registry_->Tick(absl::FromUnixMillis(clock_->NowMs()));
+    handler_->RefreshGauges();
+    if (const int64_t now_ns = clock_->MonotonicNanos(); now_ns >= refresh_ns) {
+      refresh_ns = now_ns + absl::ToInt64Nanoseconds(kCertificateStep);
+      const absl::Status refreshed = RefreshCertificate();
+      if (!refreshed.ok()) {
+        Log(LogLevel::kError, "adapter_certificate_failed",
+            {{"error", std::string(refreshed.message())}});
+      }
+    }
     MutexLock lock(&mu_);
     if (stopping_) return;
     wake_.WaitWithTimeout(&mu_, kKeeperStep);
     if (stopping_) return;
   }
+}
+
+std::string AdapterServer::certificate_pem() const {
+  MutexLock lock(&mu_);
+  return certificate_pem_;
 }
 
 int AdapterServer::port() const { return server_->port(); }

@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "adapter/app/certificate.h"
 #include "adapter/http/api_handler.h"
 #include "adapter/http/registry.h"
 #include "base/clock.h"
@@ -59,8 +60,12 @@ class AdapterServer {
   int port() const;
   // What clients send as `Authorization: Bearer`.
   const std::string& token() const { return token_; }
-  const std::string& certificate_pem() const { return certificate_pem_; }
+  // What new connections are served with.
+  std::string certificate_pem() const;
 
+  // Takes certificate files that have changed, and renews the self-signed one before it ends; the
+  // server's own thread does so every minute. On an error the old one stays in use.
+  absl::Status RefreshCertificate();
   // /readyz fails from here on, requests are still answered.
   void BeginShutdown();
   // Lets requests at work finish for `grace` at most, then joins every thread. Only the first call
@@ -71,14 +76,13 @@ class AdapterServer {
   AdapterServer(AdapterOptions options, const Clock* clock);
   absl::Status Init(MetricSources sources, ThreadFactory threads, MetricRegistry* metrics);
   absl::StatusOr<std::vector<Rule>> LoadRules() const;
-  absl::Status LoadCertificate(std::string* key_pem);
-  // Relists when due, until Stop.
+  absl::StatusOr<ServingCertificate> LoadCertificate() const;
+  // Relists when due and minds the certificate, until Stop.
   void KeepFresh();
 
   const AdapterOptions options_;
   const Clock* const clock_;
   std::string token_;
-  std::string certificate_pem_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<Authenticator> authenticator_;
   std::unique_ptr<Authorizer> authorizer_;
@@ -86,8 +90,9 @@ class AdapterServer {
   std::unique_ptr<HttpServer> server_;
   absl::AnyInvocable<void()> join_keeper_;
 
-  Mutex mu_;
+  mutable Mutex mu_;
   CondVar wake_;
+  std::string certificate_pem_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 };
 

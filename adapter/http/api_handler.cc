@@ -358,7 +358,7 @@ HttpResponse ApiHandler::Health(const Call& call) {
 }
 
 HttpResponse ApiHandler::OwnMetrics() {
-  probe_.SetRules(*parts_.registry);
+  RefreshGauges();
   HttpResponse response = TextResponse(200, OwnMetricsText(*parts_.metrics, "wheelpit_adapter_"));
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   return response;

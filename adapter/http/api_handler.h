@@ -53,6 +53,8 @@ class ApiHandler {
   HttpResponse Handle(const HttpRequest& request);
   // What the server answers by itself, as a Status.
   static HttpResponse ServerError(int status, absl::string_view message);
+  // Own metrics that are states, not counts.
+  void RefreshGauges() { probe_.SetRules(*parts_.registry); }
   // From now on /readyz fails; everything else goes on.
   void BeginShutdown() { shutting_down_.store(true, std::memory_order_relaxed); }
 

@@ -15,15 +15,27 @@ AdapterProbe::AdapterProbe(MetricRegistry* registry)
                                   "External metrics that the rules give now.")) {}
 
 void AdapterProbe::Answered(absl::string_view api, int code, double seconds) {
-  registry_
-      .AddCounter("wheelpit_adapter_requests_total", "Requests answered, by API and HTTP status.",
-                  {{"api", std::string(api)}, {"code", absl::StrCat(code)}})
-      ->Add();
-  registry_
-      .AddHistogram("wheelpit_adapter_request_seconds",
-                    "Time from a request's arrival to its answer.", LatencyBounds(),
-                    {{"api", std::string(api)}})
-      ->Observe(seconds);
+  Counter* requests;
+  Histogram* latency;
+  {
+    MutexLock lock(&mu_);
+    Cells& cells = cells_[std::string(api)];
+    if (cells.seconds == nullptr) {
+      cells.seconds = registry_.AddHistogram("wheelpit_adapter_request_seconds",
+                                             "Time from a request's arrival to its answer.",
+                                             LatencyBounds(), {{"api", std::string(api)}});
+    }
+    Counter*& counter = cells.requests[code];
+    if (counter == nullptr) {
+      counter = registry_.AddCounter("wheelpit_adapter_requests_total",
+                                     "Requests answered, by API and HTTP status.",
+                                     {{"api", std::string(api)}, {"code", absl::StrCat(code)}});
+    }
+    requests = counter;
+    latency = cells.seconds;
+  }
+  requests->Add();
+  latency->Observe(seconds);
 }
 
 void AdapterProbe::ValuesDropped(int count) { dropped_->Add(static_cast<uint64_t>(count)); }

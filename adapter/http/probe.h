@@ -1,10 +1,14 @@
 // The adapter's own counters; names, help and labels stand in probe.cc only.
 #pragma once
 
-#include "absl/status/status.h"
+#include <functional>
+#include <map>
+#include <string>
+
 #include "absl/strings/string_view.h"
 #include "adapter/http/registry.h"
 #include "base/metrics.h"
+#include "base/sync.h"
 
 namespace wheelpit::adapter {
 
@@ -15,13 +19,20 @@ class AdapterProbe {
   // `api` is one of external, custom, resource, discovery, health, other.
   void Answered(absl::string_view api, int code, double seconds);
   void ValuesDropped(int count);
-  // The state of the rules, taken when /metrics is read.
+  // The state of the rules now; after each relist and when /metrics is read.
   void SetRules(const Registry& registry);
 
  private:
+  struct Cells {
+    Histogram* seconds = nullptr;
+    std::map<int, Counter*> requests;
+  };
   MetricRegistry& registry_;
   Counter* const dropped_;
   Gauge* const metrics_;
+  // Finding a cell by its labels costs more than an answer: they are kept by API.
+  Mutex mu_;
+  std::map<std::string, Cells, std::less<>> cells_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace wheelpit::adapter

@@ -22,6 +22,11 @@ std::string SeriesName(const SourceLabels& labels) {
   return it == labels.end() ? std::string() : it->second;
 }
 
+// The source itself is silent; the question was not the fault.
+bool NoAnswer(const absl::Status& status) {
+  return absl::IsDeadlineExceeded(status) || ErrorReason(status) == kReasonUnreachable;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Registry>> Registry::Create(MetricSources sources,
@@ -64,12 +69,19 @@ absl::StatusOr<Registry::Answer> Registry::Ask(const Rule& rule, absl::Duration 
   return answer;
 }
 
-void Registry::Relist(const std::vector<size_t>& rules, absl::Duration timeout) {
+void Registry::Relist(const std::vector<size_t>& rules, absl::Duration timeout, bool impatient) {
   // Rules often share a selector: each is asked once.
   std::map<std::pair<SourceChoice, std::string>, absl::StatusOr<Answer>> answers;
+  absl::Status dead;
   for (size_t index : rules) {
     const auto key = std::make_pair(rules_[index].source, rules_[index].series_query);
-    if (answers.count(key) == 0) answers.emplace(key, Ask(rules_[index], timeout));
+    if (answers.count(key) != 0) continue;
+    if (impatient && !dead.ok()) {
+      answers.emplace(key, dead);
+      continue;
+    }
+    const auto& answer = answers.emplace(key, Ask(rules_[index], timeout)).first->second;
+    if (NoAnswer(answer.status())) dead = answer.status();
   }
   std::vector<std::pair<std::string, absl::Status>> failed;
   {
@@ -116,7 +128,7 @@ void Registry::Tick(absl::Time now) {
   }
   std::vector<size_t> all(rules_.size());
   for (size_t i = 0; i < all.size(); ++i) all[i] = i;
-  Relist(all, options_.series_timeout);
+  Relist(all, options_.series_timeout, /*impatient=*/false);
   MutexLock lock(&mu_);
   const bool failed = std::any_of(listings_.begin(), listings_.end(),
                                   [](const Listing& l) { return !l.status.ok(); });
@@ -167,7 +179,7 @@ absl::StatusOr<Registry::Found> Registry::Find(absl::string_view metric, absl::T
     if (absent != absent_.end() && now < absent->second) return not_found();
   }
   const std::vector<size_t> candidates = Candidates(metric);
-  if (!candidates.empty()) Relist(candidates, options_.lookup_timeout);
+  if (!candidates.empty()) Relist(candidates, options_.lookup_timeout, /*impatient=*/true);
   MutexLock lock(&mu_);
   if (std::optional<Found> found = FindKnown(metric); found.has_value()) return *std::move(found);
   for (size_t index : candidates) {

@@ -105,7 +105,9 @@ class Registry {
   };
   // Asks for the series of a rule. No lock held.
   absl::StatusOr<Answer> Ask(const Rule& rule, absl::Duration timeout) const;
-  void Relist(const std::vector<size_t>& rules, absl::Duration timeout);
+  // `impatient`: once a source does not answer, the rest of the rules get its error unasked, so
+  // that a waiting request is bounded by about one timeout.
+  void Relist(const std::vector<size_t>& rules, absl::Duration timeout, bool impatient);
   // Rules that might show `metric`: those whose only series name maps to it, and those that can
   // have any series.
   std::vector<size_t> Candidates(absl::string_view metric) const;

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "adapter/app/certificate.h"
 #include "adapter/app/secret_files.h"
 #include "adapter/source/aggregator_source.h"
 #include "base/errors.h"
@@ -48,13 +49,17 @@ class AdapterServerTest : public ::testing::Test {
         AdapterServer::Start(options_, {source, nullptr}, &StartStdThread, &clock_, &metrics_);
     if (!started.ok()) return started.status();
     server_ = *std::move(started);
-    // Clients trust the certificate that lies in the folder, and check its names.
+    TrustFile();
+    return absl::OkStatus();
+  }
+  // Clients trust the certificate that lies in the folder, and check its names.
+  void TrustFile() {
+    if (context_ != nullptr) SSL_CTX_free(context_);
     context_ = SSL_CTX_new(TLS_client_method());
     EXPECT_EQ(SSL_CTX_load_verify_locations(context_, (folder_ + "/adapter.crt").c_str(), nullptr),
               1);
     SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, nullptr);
     X509_VERIFY_PARAM_set1_ip_asc(SSL_CTX_get0_param(context_), "127.0.0.1");
-    return absl::OkStatus();
   }
   RawAnswer Get(absl::string_view target, absl::string_view more = "") {
     RawHttp client(server_->port(), context_);
@@ -119,11 +124,52 @@ TEST_F(AdapterServerTest, KeepsTokenAndCertificateOverRestarts) {
   ASSERT_TRUE(Start(&source_).ok());
   const std::string token = server_->token(), certificate = server_->certificate_pem();
   server_.reset();
-  SSL_CTX_free(context_);
   ASSERT_TRUE(Start(&source_).ok());
   EXPECT_EQ(server_->token(), token);
   EXPECT_EQ(server_->certificate_pem(), certificate);
   EXPECT_EQ(Get("/version").status, 200);
+}
+
+TEST_F(AdapterServerTest, RenewsItsCertificateWhileItServes) {
+  ASSERT_TRUE(Start(&source_).ok());
+  const std::string first = server_->certificate_pem();
+  ASSERT_TRUE(server_->RefreshCertificate().ok());
+  EXPECT_EQ(server_->certificate_pem(), first);
+  // One that ends in 20 days: as if it had been made long ago.
+  const auto old =
+      MakeSelfSigned({"localhost", "127.0.0.1", "::1"}, clock_.WallNow() - absl::Hours(24 * 345));
+  ASSERT_TRUE(WriteSecretFile(folder_ + "/adapter.key", old->key_pem).ok());
+  ASSERT_TRUE(WriteSecretFile(folder_ + "/adapter.crt", old->certificate_pem).ok());
+  ASSERT_TRUE(server_->RefreshCertificate().ok());
+  EXPECT_NE(server_->certificate_pem(), first);
+  EXPECT_EQ(*ReadSmallFile(folder_ + "/adapter.crt"), server_->certificate_pem());
+  // New connections get it: who trusts only the first one refuses.
+  EXPECT_FALSE(RawHttp(server_->port(), context_).connected());
+  TrustFile();
+  EXPECT_EQ(Get("/version").status, 200);
+}
+
+TEST_F(AdapterServerTest, TakesCertificateFilesThatChange) {
+  const std::vector<std::string> hosts = {"127.0.0.1"};
+  options_.certificate_file = folder_ + "/adapter.crt";
+  options_.key_file = folder_ + "/other.key";
+  const auto write = [&](const ServingCertificate& pair) {
+    ASSERT_TRUE(WriteSecretFile(options_.key_file, pair.key_pem).ok());
+    ASSERT_TRUE(WriteSecretFile(options_.certificate_file, pair.certificate_pem).ok());
+  };
+  write(*MakeSelfSigned(hosts, clock_.WallNow()));
+  ASSERT_TRUE(Start(&source_).ok());
+  EXPECT_EQ(Get("/version").status, 200);
+  write({"junk", "junk"});
+  EXPECT_FALSE(server_->RefreshCertificate().ok());
+  EXPECT_EQ(Get("/version").status, 200);  // the old one
+  const auto next = MakeSelfSigned(hosts, clock_.WallNow());
+  write(*next);
+  ASSERT_TRUE(server_->RefreshCertificate().ok());
+  EXPECT_EQ(server_->certificate_pem(), next->certificate_pem);
+  options_.key_file.clear();
+  server_.reset();
+  EXPECT_EQ(Start(&source_).code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(AdapterServerTest, TheFilesRulesWinOverBuiltInOnes) {

@@ -139,6 +139,24 @@ TEST_F(RegistryTest, UnreachableIsNotAbsent) {
               HasSubstr("externalRules[0] (line 2): aggregator: connection refused"));
 }
 
+TEST_F(RegistryTest, ALookupDoesNotAskADeadSourceAgainAndAgain) {
+  aggregator_.SetSeriesError("{a=~\"1\"}", Down());
+  aggregator_.SetSeriesError("{a=~\"2\"}", Down());
+  const std::string rules =
+      "- {seriesQuery: '{a=~\"1\"}', metricsQuery: b}\n"
+      "- {seriesQuery: '{a=~\"2\"}', metricsQuery: b}\n";
+  auto registry = Make(rules);
+  EXPECT_TRUE(absl::IsUnavailable(registry->Find("anything", kNow).status()));
+  EXPECT_EQ(aggregator_.series_queries().size(), 1);
+  registry->Tick(kNow);  // nobody waits for this
+  EXPECT_EQ(aggregator_.series_queries().size(), 3);
+  // A bad question says nothing about the source.
+  aggregator_.SetSeriesError("{a=~\"1\"}",
+                             MakeError(absl::StatusCode::kInvalidArgument, kReasonBadQuery, "1:2"));
+  EXPECT_TRUE(absl::IsUnavailable(registry->Find("other", kNow).status()));
+  EXPECT_EQ(aggregator_.series_queries().size(), 5);
+}
+
 TEST_F(RegistryTest, FindsNamesThatWereLowerCased) {
   aggregator_.SetSeries("Queue_Depth", {Named("Queue_Depth")});
   auto registry = Make("- {seriesQuery: 'Queue_Depth', metricsQuery: b}\n");
