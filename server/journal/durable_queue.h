@@ -26,6 +26,8 @@ class DurableQueue {
   // The journal failed: runs every effect with `status`, and every later one at once.
   void Fail(const absl::Status& status);
 
+  // Whether Advance(durable) has something to run: an effect may have been added for what is durable already.
+  bool Due(Lsn durable) const { return !effects_.empty() && effects_.front().lsn <= durable; }
   bool empty() const { return effects_.empty(); }
   size_t size() const { return effects_.size(); }
   Lsn advanced() const { return advanced_; }

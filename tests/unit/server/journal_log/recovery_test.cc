@@ -101,8 +101,10 @@ TEST_F(RecoveryTest, EveryFlippedByteIsRefusedOrHarmless) {
   FaultFileSystem copy{FaultOptions{.seed = 3}};
   int refused = 0, harmless = 0;
   for (const std::string& path : disk_.Paths()) {
+    // Of what was never written, a sample.
     const size_t size = disk_.Content(path).size();
-    for (size_t at = 0; at < size; ++at) {
+    const size_t written = disk_.Content(path).find_last_not_of('\0') + 1;
+    for (size_t at = 0; at < size; at += at < written ? 1 : 97) {
       copy.CopyFrom(disk_);
       copy.Flip(path, at, static_cast<uint8_t>(1 << at % 8));
       LogLife life(&copy, options_);
@@ -118,7 +120,7 @@ TEST_F(RecoveryTest, EveryFlippedByteIsRefusedOrHarmless) {
     }
   }
   EXPECT_GT(refused, 1000);
-  EXPECT_GT(harmless, 1000);
+  EXPECT_GT(harmless, 1000) << "those in checkpoints: the whole log is still there";
 }
 
 TEST_F(RecoveryTest, ATornLastFrameIsCutAndSaid) {
