@@ -11,8 +11,10 @@ void DurableQueue::After(Lsn lsn, Effect effect) {
     effect(failure_);
     return;
   }
-  WHEELPIT_CHECK(effects_.empty() || effects_.back().lsn <= lsn, "effect of lsn %d after one of %d", lsn, effects_.back().lsn);
-  // Never at once, even if durable already: effects of one lsn run in the order of the calls, and never inside the caller.
+  WHEELPIT_CHECK(effects_.empty() || effects_.back().lsn <= lsn, "effect of lsn %d after one of %d",
+                 lsn, effects_.back().lsn);
+  // Never at once, even if durable already: effects of one lsn run in the order of the calls, and
+  // never inside the caller.
   effects_.push_back({lsn, std::move(effect)});
 }
 

@@ -1,8 +1,10 @@
-// A fold: the deterministic reader that turns the journal's records into state. No clock, no chance, no I/O inside.
+// A fold: the deterministic reader that turns the journal's records into state. No clock, no
+// chance, no I/O inside.
 //
-// Recovery calls LoadChunk for each chunk of the newest checkpoint, then Replay for each later record in lsn order, then
-// RecoveryDone. Afterwards the same state goes on live. A checkpoint is fuzzy: chunks are taken between batches and each says up
-// to which lsn it is complete, so a fold must apply a replayed record to a part of its state only if lsn > that part's as_of.
+// Recovery calls LoadChunk for each chunk of the newest checkpoint, then Replay for each later
+// record in lsn order, then RecoveryDone. Afterwards the same state goes on live. A checkpoint is
+// fuzzy: chunks are taken between batches and each says up to which lsn it is complete, so a fold
+// must apply a replayed record to a part of its state only if lsn > that part's as_of.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +32,8 @@ class Fold {
 
   // Begins a pass over the state for a checkpoint; a pass under way is dropped.
   virtual void BeginCheckpoint() = 0;
-  // Takes the next chunk (about 400 KB, well under 1 ms). `*as_of` = the last record that the chunk reflects: it may be appended
-  // but not yet durable. False when the pass is over.
+  // Takes the next chunk (about 400 KB, well under 1 ms). `*as_of` = the last record that the chunk
+  // reflects: it may be appended but not yet durable. False when the pass is over.
   virtual bool NextChunk(std::string* bytes, Lsn* as_of) = 0;
 };
 

@@ -7,7 +7,8 @@
 
 namespace wheelpit {
 
-static_assert(std::endian::native == std::endian::little, "the loads and stores below copy native bytes");
+static_assert(std::endian::native == std::endian::little,
+              "the loads and stores below copy native bytes");
 
 template <typename T>
 inline void StoreLe(char* p, T value) {

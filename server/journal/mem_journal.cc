@@ -18,8 +18,10 @@ bool NeverReadAgain(RecordType type) {
     case RecordType::kLease:
     case RecordType::kScale:
     case RecordType::kCheckpointBegin:
-    case RecordType::kCheckpointEnd: return true;
-    default: return false;
+    case RecordType::kCheckpointEnd:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -29,20 +31,24 @@ class NullCheckpointWriter : public CheckpointWriter {
   absl::Status Finish() override { return absl::OkStatus(); }
 };
 
-uint64_t BytesOf(const OwnedRecord& record) { return kRecordOverhead + record.meta.size() + record.payload.size(); }
+uint64_t BytesOf(const OwnedRecord& record) {
+  return kRecordOverhead + record.meta.size() + record.payload.size();
+}
 
 }  // namespace
 
 MemJournal::MemJournal(MemJournalOptions options) : options_(options) {}
 
-absl::StatusOr<RecoveryResult> MemJournal::Recover(absl::Span<Fold* const>, std::function<void(double)> progress) {
+absl::StatusOr<RecoveryResult> MemJournal::Recover(absl::Span<Fold* const>,
+                                                   std::function<void(double)> progress) {
   if (progress) progress(1.0);
   RecoveryResult result;
   result.created = true;
   return result;
 }
 
-absl::StatusOr<Lsn> MemJournal::Append(absl::Span<const RecordView> records, RecordPosition* positions) {
+absl::StatusOr<Lsn> MemJournal::Append(absl::Span<const RecordView> records,
+                                       RecordPosition* positions) {
   WHEELPIT_CHECK(!records.empty());
   bool keeps = false;
   uint64_t bytes = 0;
@@ -50,8 +56,9 @@ absl::StatusOr<Lsn> MemJournal::Append(absl::Span<const RecordView> records, Rec
     const size_t size = EncodedRecordSize(record);
     if (record.meta.size() > kRecordMetaMax || size > options_.record_bytes_max) {
       return MakeError(absl::StatusCode::kInvalidArgument, "RECORD_TOO_LARGE",
-                       absl::StrFormat("a %s record of %d bytes (meta %d): at most %d (meta %d)", RecordTypeName(record.type), size,
-                                       record.meta.size(), options_.record_bytes_max, kRecordMetaMax));
+                       absl::StrFormat("a %s record of %d bytes (meta %d): at most %d (meta %d)",
+                                       RecordTypeName(record.type), size, record.meta.size(),
+                                       options_.record_bytes_max, kRecordMetaMax));
     }
     bytes += size;
     keeps = keeps || !NeverReadAgain(record.type);
@@ -73,7 +80,8 @@ absl::StatusOr<Lsn> MemJournal::Append(absl::Span<const RecordView> records, Rec
   return first;
 }
 
-absl::StatusOr<Lsn> MemJournal::AppendReserved(absl::Span<const RecordView> records, RecordPosition* positions) {
+absl::StatusOr<Lsn> MemJournal::AppendReserved(absl::Span<const RecordView> records,
+                                               RecordPosition* positions) {
   return Append(records, positions);
 }
 
@@ -87,7 +95,8 @@ void MemJournal::Keep(Lsn lsn, const RecordView& record) {
 
 void MemJournal::ForgetUnpinned() {
   const Lsn published = published_.load(std::memory_order_relaxed);
-  while (unpinned_bytes_ > options_.unpinned_bytes_max && !unpinned_.empty() && unpinned_.front() <= published) {
+  while (unpinned_bytes_ > options_.unpinned_bytes_max && !unpinned_.empty() &&
+         unpinned_.front() <= published) {
     const auto it = stored_.find(unpinned_.front());
     unpinned_.pop_front();
     // Unpinned since, or pinned now: then Unpin forgets it.
@@ -115,7 +124,8 @@ absl::StatusOr<OwnedRecord> MemJournal::Read(RecordPosition position) const {
   MutexLock lock(&mu_);
   const auto it = stored_.find(position.packed);
   if (it == stored_.end()) {
-    return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND", absl::StrFormat("no record is kept at %d", position.packed));
+    return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND",
+                     absl::StrFormat("no record is kept at %d", position.packed));
   }
   return it->second->record;
 }
@@ -123,7 +133,8 @@ absl::StatusOr<OwnedRecord> MemJournal::Read(RecordPosition position) const {
 void MemJournal::Pin(RecordPosition position, uint64_t bytes) {
   MutexLock lock(&mu_);
   const auto it = stored_.find(position.packed);
-  // A record that is never read again, or was forgotten: Read() says so, and the accounts need not know.
+  // A record that is never read again, or was forgotten: Read() says so, and the accounts need not
+  // know.
   if (it == stored_.end()) return;
   if (it->second->pins++ == 0) unpinned_bytes_ -= BytesOf(it->second->record);
   pinned_bytes_ += bytes;

@@ -1,7 +1,9 @@
-// `--journal=memory`: the journal's contract without a disk. Nothing outlives the process; an ack means applied.
+// `--journal=memory`: the journal's contract without a disk. Nothing outlives the process; an ack
+// means applied.
 //
-// REPORT and the other records that nobody reads again cost no copy. A record that may be read again (a task's) is copied; it
-// stays readable while it is pinned, and, before its first Pin, for as long as few bytes of such records have come after it.
+// REPORT and the other records that nobody reads again cost no copy. A record that may be read
+// again (a task's) is copied; it stays readable while it is pinned, and, before its first Pin, for
+// as long as few bytes of such records have come after it.
 #pragma once
 
 #include <atomic>
@@ -25,13 +27,18 @@ class MemJournal : public Journal {
  public:
   explicit MemJournal(MemJournalOptions options = {});
 
-  absl::StatusOr<RecoveryResult> Recover(absl::Span<Fold* const> folds, std::function<void(double)> progress) override;
-  absl::StatusOr<Lsn> Append(absl::Span<const RecordView> records, RecordPosition* positions) override;
-  absl::StatusOr<Lsn> AppendReserved(absl::Span<const RecordView> records, RecordPosition* positions) override;
+  absl::StatusOr<RecoveryResult> Recover(absl::Span<Fold* const> folds,
+                                         std::function<void(double)> progress) override;
+  absl::StatusOr<Lsn> Append(absl::Span<const RecordView> records,
+                             RecordPosition* positions) override;
+  absl::StatusOr<Lsn> AppendReserved(absl::Span<const RecordView> records,
+                                     RecordPosition* positions) override;
   Lsn last_lsn() const override { return appended_.load(std::memory_order_relaxed); }
   bool Commit() override;
   void SetWorkAvailable(std::function<void()> wake) override { wake_ = std::move(wake); }
-  void SetDurableObserver(std::function<void()> observer) override { observer_ = std::move(observer); }
+  void SetDurableObserver(std::function<void()> observer) override {
+    observer_ = std::move(observer);
+  }
   Lsn durable_lsn() const override { return published_.load(std::memory_order_acquire); }
   absl::Status status() const override { return absl::OkStatus(); }
   bool durable() const override { return false; }
@@ -57,9 +64,9 @@ class MemJournal : public Journal {
   std::function<void()> wake_;
   std::function<void()> observer_;
 
-  std::atomic<Lsn> appended_{0};              // release by the engine thread, acquire by Commit
-  std::atomic<Lsn> published_{0};             // release by Commit, acquire by whoever looks
-  std::atomic<uint64_t> written_bytes_{0};    // relaxed: a statistic
+  std::atomic<Lsn> appended_{0};            // release by the engine thread, acquire by Commit
+  std::atomic<Lsn> published_{0};           // release by Commit, acquire by whoever looks
+  std::atomic<uint64_t> written_bytes_{0};  // relaxed: a statistic
 
   mutable Mutex mu_;
   // By position, which is the lsn.

@@ -16,33 +16,54 @@ constexpr size_t kCrcBytes = 4;
 static_assert(kHeaderBytes + kCrcBytes == kRecordOverhead);
 
 absl::Status Corrupt(absl::string_view why) {
-  return MakeError(absl::StatusCode::kDataLoss, "CORRUPT", absl::StrFormat("journal record: %s", why));
+  return MakeError(absl::StatusCode::kDataLoss, "CORRUPT",
+                   absl::StrFormat("journal record: %s", why));
 }
 
 }  // namespace
 
 const char* RecordTypeName(RecordType type) {
   switch (type) {
-    case RecordType::kEpoch: return "EPOCH";
-    case RecordType::kQueueConfig: return "QUEUE_CFG";
-    case RecordType::kSubmit: return "SUBMIT";
-    case RecordType::kLease: return "LEASE";
-    case RecordType::kDone: return "DONE";
-    case RecordType::kRetry: return "RETRY";
-    case RecordType::kDead: return "DEAD";
-    case RecordType::kCancel: return "CANCEL";
-    case RecordType::kCancelRequest: return "CANCEL_REQ";
-    case RecordType::kExpire: return "EXPIRE";
-    case RecordType::kRelease: return "RELEASE";
-    case RecordType::kRedrive: return "REDRIVE";
-    case RecordType::kPurge: return "PURGE";
-    case RecordType::kScale: return "SCALE";
-    case RecordType::kReport: return "REPORT";
-    case RecordType::kForget: return "FORGET";
-    case RecordType::kHeartbeat: return "HEARTBEAT";
-    case RecordType::kMove: return "MOVE";
-    case RecordType::kCheckpointBegin: return "CKPT_BEGIN";
-    case RecordType::kCheckpointEnd: return "CKPT_END";
+    case RecordType::kEpoch:
+      return "EPOCH";
+    case RecordType::kQueueConfig:
+      return "QUEUE_CFG";
+    case RecordType::kSubmit:
+      return "SUBMIT";
+    case RecordType::kLease:
+      return "LEASE";
+    case RecordType::kDone:
+      return "DONE";
+    case RecordType::kRetry:
+      return "RETRY";
+    case RecordType::kDead:
+      return "DEAD";
+    case RecordType::kCancel:
+      return "CANCEL";
+    case RecordType::kCancelRequest:
+      return "CANCEL_REQ";
+    case RecordType::kExpire:
+      return "EXPIRE";
+    case RecordType::kRelease:
+      return "RELEASE";
+    case RecordType::kRedrive:
+      return "REDRIVE";
+    case RecordType::kPurge:
+      return "PURGE";
+    case RecordType::kScale:
+      return "SCALE";
+    case RecordType::kReport:
+      return "REPORT";
+    case RecordType::kForget:
+      return "FORGET";
+    case RecordType::kHeartbeat:
+      return "HEARTBEAT";
+    case RecordType::kMove:
+      return "MOVE";
+    case RecordType::kCheckpointBegin:
+      return "CKPT_BEGIN";
+    case RecordType::kCheckpointEnd:
+      return "CKPT_END";
   }
   return "?";
 }
@@ -74,18 +95,21 @@ void EncodeRecord(const RecordView& record, std::string* out) {
 }
 
 absl::StatusOr<size_t> PeekRecordSize(absl::string_view bytes) {
-  if (bytes.size() < kHeaderBytes) return Corrupt(absl::StrFormat("%d bytes left, a header has 16", bytes.size()));
+  if (bytes.size() < kHeaderBytes)
+    return Corrupt(absl::StrFormat("%d bytes left, a header has 16", bytes.size()));
   return kRecordOverhead + LoadLe<uint16_t>(bytes.data() + 2) + LoadLe<uint32_t>(bytes.data() + 4);
 }
 
 absl::StatusOr<RecordView> DecodeRecord(absl::string_view bytes, size_t* size) {
   const auto whole = PeekRecordSize(bytes);
   if (!whole.ok()) return whole.status();
-  if (bytes.size() < *whole) return Corrupt(absl::StrFormat("%d bytes left of %d", bytes.size(), *whole));
+  if (bytes.size() < *whole)
+    return Corrupt(absl::StrFormat("%d bytes left of %d", bytes.size(), *whole));
   const uint32_t stored = LoadLe<uint32_t>(bytes.data() + *whole - kCrcBytes);
   const uint32_t computed = Crc32c(bytes.substr(0, *whole - kCrcBytes));
   if (stored != computed) {
-    return Corrupt(absl::StrFormat("checksum is %08x, stored %08x, %d bytes", computed, stored, *whole));
+    return Corrupt(
+        absl::StrFormat("checksum is %08x, stored %08x, %d bytes", computed, stored, *whole));
   }
   const size_t meta_bytes = LoadLe<uint16_t>(bytes.data() + 2);
   RecordView record;
@@ -99,7 +123,8 @@ absl::StatusOr<RecordView> DecodeRecord(absl::string_view bytes, size_t* size) {
 }
 
 OwnedRecord CopyRecord(const RecordView& record) {
-  return OwnedRecord{record.type, record.flags, record.id, std::string(record.meta), std::string(record.payload)};
+  return OwnedRecord{record.type, record.flags, record.id, std::string(record.meta),
+                     std::string(record.payload)};
 }
 
 }  // namespace wheelpit

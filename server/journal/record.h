@@ -63,16 +63,19 @@ struct OwnedRecord {
   std::string payload;
 };
 
-// Envelope: type u8, flags u8, meta_len u16, payload_len u32, id u64, meta, payload, crc32c u32 over all of it before; little-endian.
+// Envelope: type u8, flags u8, meta_len u16, payload_len u32, id u64, meta, payload, crc32c u32
+// over all of it before; little-endian.
 inline constexpr size_t kRecordOverhead = 20;
 inline constexpr size_t kRecordMetaMax = 65'535;
 size_t EncodedRecordSize(const RecordView& record);
 void EncodeRecord(const RecordView& record, std::string* out);
 // The same into `out`, which has room for EncodedRecordSize(record) bytes.
 void EncodeRecordTo(const RecordView& record, char* out);
-// Length of the record that starts at bytes[0], from its header alone (at least 16 bytes); not verified.
+// Length of the record that starts at bytes[0], from its header alone (at least 16 bytes); not
+// verified.
 absl::StatusOr<size_t> PeekRecordSize(absl::string_view bytes);
-// Decodes the record that starts at bytes[0]; `*size` = its encoded length. kDataLoss when it does not verify.
+// Decodes the record that starts at bytes[0]; `*size` = its encoded length. kDataLoss when it does
+// not verify.
 absl::StatusOr<RecordView> DecodeRecord(absl::string_view bytes, size_t* size);
 OwnedRecord CopyRecord(const RecordView& record);
 

@@ -1,4 +1,5 @@
-// Checkpoint files, ckpt-<lsn>.bin: the folds' chunks, each with its own CRC, chained, and an end mark. Layout: docs/formats.md.
+// Checkpoint files, ckpt-<lsn>.bin: the folds' chunks, each with its own CRC, chained, and an end
+// mark. Layout: docs/formats.md.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@
 namespace wheelpit {
 
 struct CheckpointInfo {
-  Lsn begin_lsn = 0;            // replay starts after it
-  Lsn end_lsn = 0;              // the largest as_of: the journal behind it must reach this far
+  Lsn begin_lsn = 0;  // replay starts after it
+  Lsn end_lsn = 0;    // the largest as_of: the journal behind it must reach this far
   uint64_t bytes = 0;
 };
 
@@ -40,7 +41,8 @@ class CheckpointFileWriter {
 
 // Reads the whole file once; kDataLoss when anything in it is not as it was written.
 // `each` (may be null) is called with each chunk as soon as that is verified.
-absl::StatusOr<CheckpointInfo> ReadCheckpointFile(const File& file, uint64_t log_id,
-                                                  const std::function<absl::Status(FoldId, Lsn, absl::string_view)>& each);
+absl::StatusOr<CheckpointInfo> ReadCheckpointFile(
+    const File& file, uint64_t log_id,
+    const std::function<absl::Status(FoldId, Lsn, absl::string_view)>& each);
 
 }  // namespace wheelpit

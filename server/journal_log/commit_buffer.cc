@@ -61,7 +61,8 @@ absl::string_view CommitBuffer::Find(uint64_t segment, uint64_t offset) const {
   for (const PendingFrame& frame : frames_) {
     const uint64_t begin = frame.offset + kFrameHeaderBytes;
     if (frame.segment != segment || offset < begin || offset >= begin + frame.bytes) continue;
-    return absl::string_view(data_ + frame.at + (offset - frame.offset), static_cast<size_t>(begin + frame.bytes - offset));
+    return absl::string_view(data_ + frame.at + (offset - frame.offset),
+                             static_cast<size_t>(begin + frame.bytes - offset));
   }
   return {};
 }

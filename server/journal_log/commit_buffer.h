@@ -1,5 +1,5 @@
-// One of the two buffers of the group commit: records encoded where they will be written from, in frames whose headers the
-// journal thread fills in.
+// One of the two buffers of the group commit: records encoded where they will be written from, in
+// frames whose headers the journal thread fills in.
 //
 // Not thread-safe: SegmentedLog's lock, and then the journal thread alone, own it.
 #pragma once
@@ -15,11 +15,11 @@ namespace wheelpit {
 
 struct PendingFrame {
   uint64_t segment = 0;
-  uint64_t offset = 0;          // in the segment
-  size_t at = 0;                // in the buffer
+  uint64_t offset = 0;  // in the segment
+  size_t at = 0;        // in the buffer
   Lsn first_lsn = 0;
   uint32_t count = 0;
-  size_t bytes = 0;             // of records
+  size_t bytes = 0;  // of records
 };
 
 class CommitBuffer {

@@ -1,14 +1,17 @@
-// The file layer of the embedded journal: as much of POSIX as it needs, small enough to be replaced whole by a simulation that
-// loses, tears and damages what was not synced.
+// The file layer of the embedded journal: as much of POSIX as it needs, small enough to be replaced
+// whole by a simulation that loses, tears and damages what was not synced.
 //
 // What holds after a power cut, and what the journal relies on:
-//   - bytes of a file are safe once SyncData() after their write returned OK; before that each 512-byte sector has its old or its
+//   - bytes of a file are safe once SyncData() after their write returned OK; before that each
+//   512-byte sector has its old or its
 //     new content, each by itself and in no order;
-//   - names (Open with kCreate, Rename, Link, Unlink) are safe once SyncDir() returned OK; a Rename happens as a whole or not;
+//   - names (Open with kCreate, Rename, Link, Unlink) are safe once SyncDir() returned OK; a Rename
+//   happens as a whole or not;
 //   - after a failed SyncData() nothing is known of the file, and a later one proves nothing.
 //
 // Thread-safe, except that writes of one file come from one thread at a time.
-// Errors: kResourceExhausted when the disk is full, kNotFound for a missing path, kUnavailable for all else.
+// Errors: kResourceExhausted when the disk is full, kNotFound for a missing path, kUnavailable for
+// all else.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +35,8 @@ class File {
   // Fewer than `n` only at the end of the file.
   virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, size_t n, char* out) const = 0;
   virtual absl::StatusOr<uint64_t> Size() const = 0;
-  // Makes the file at least `bytes` long and claims the blocks, so that writes within cannot meet a full disk.
+  // Makes the file at least `bytes` long and claims the blocks, so that writes within cannot meet a
+  // full disk.
   virtual absl::Status Allocate(uint64_t bytes) = 0;
 };
 

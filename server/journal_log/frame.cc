@@ -39,7 +39,8 @@ uint32_t SealFrame(const FrameHeader& header, uint32_t seed, char* frame) {
 }
 
 bool ParseFrame(absl::string_view bytes, uint32_t generation, uint32_t seed, FrameHeader* header) {
-  if (bytes.size() < kFrameHeaderBytes || LoadLe<uint32_t>(bytes.data()) != kFrameMagic) return false;
+  if (bytes.size() < kFrameHeaderBytes || LoadLe<uint32_t>(bytes.data()) != kFrameMagic)
+    return false;
   header->generation = LoadLe<uint32_t>(bytes.data() + 4);
   header->first_lsn = LoadLe<uint64_t>(bytes.data() + 8);
   header->synced_lsn = LoadLe<uint64_t>(bytes.data() + 16);
@@ -47,13 +48,15 @@ bool ParseFrame(absl::string_view bytes, uint32_t generation, uint32_t seed, Fra
   header->bytes = LoadLe<uint32_t>(bytes.data() + 28);
   header->prev_frame_crc = LoadLe<uint32_t>(bytes.data() + 32);
   header->crc = LoadLe<uint32_t>(bytes.data() + kCrcOffset);
-  if (header->generation != generation || header->bytes > bytes.size() - kFrameHeaderBytes) return false;
+  if (header->generation != generation || header->bytes > bytes.size() - kFrameHeaderBytes)
+    return false;
   return FrameCrc(bytes.data(), header->bytes, seed) == header->crc;
 }
 
 FrameScan ScanFrames(absl::string_view bytes, uint32_t generation, uint32_t seed) {
   FrameScan scan;
-  // Also inside of frames already found: which of two overlapping ones is the newer is not known here, and both tell the truth.
+  // Also inside of frames already found: which of two overlapping ones is the newer is not known
+  // here, and both tell the truth.
   for (size_t at = 0; at + kFrameHeaderBytes <= bytes.size(); at += kFrameAlign) {
     FrameHeader header;
     if (!ParseFrame(bytes.substr(at), generation, seed, &header)) continue;
@@ -74,8 +77,9 @@ absl::Status ForEachRecord(absl::string_view body, uint32_t count,
     at += size;
   }
   if (at != body.size()) {
-    return MakeError(absl::StatusCode::kDataLoss, "CORRUPT",
-                     absl::StrFormat("%d records take %d bytes of the frame's %d", count, at, body.size()));
+    return MakeError(
+        absl::StatusCode::kDataLoss, "CORRUPT",
+        absl::StrFormat("%d records take %d bytes of the frame's %d", count, at, body.size()));
   }
   return absl::OkStatus();
 }

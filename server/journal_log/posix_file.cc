@@ -21,7 +21,8 @@ namespace {
 
 absl::Status FileError(absl::string_view what, absl::string_view path, int error) {
   const std::string message = absl::StrCat(what, " ", path, ": ", strerror(error));
-  if (error == ENOSPC || error == EDQUOT) return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL", message);
+  if (error == ENOSPC || error == EDQUOT)
+    return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL", message);
   if (error == ENOENT) return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND", message);
   return MakeError(absl::StatusCode::kUnavailable, "IO", message);
 }
@@ -92,7 +93,8 @@ class PosixFile : public File {
     if (errno != EOPNOTSUPP) return FileError("allocate", path_, errno);
     const auto size = Size();
     if (!size.ok()) return size.status();
-    if (*size < bytes && ftruncate(fd_, static_cast<off_t>(bytes)) != 0) return FileError("resize", path_, errno);
+    if (*size < bytes && ftruncate(fd_, static_cast<off_t>(bytes)) != 0)
+      return FileError("resize", path_, errno);
     return absl::OkStatus();
   }
 
@@ -115,9 +117,15 @@ class RealFileSystem : public FileSystem {
   absl::StatusOr<std::unique_ptr<File>> Open(absl::string_view path, OpenMode mode) override {
     int flags = O_CLOEXEC;
     switch (mode) {
-      case OpenMode::kRead: flags |= O_RDONLY; break;
-      case OpenMode::kReadWrite: flags |= O_RDWR; break;
-      case OpenMode::kCreate: flags |= O_RDWR | O_CREAT | O_TRUNC; break;
+      case OpenMode::kRead:
+        flags |= O_RDONLY;
+        break;
+      case OpenMode::kReadWrite:
+        flags |= O_RDWR;
+        break;
+      case OpenMode::kCreate:
+        flags |= O_RDWR | O_CREAT | O_TRUNC;
+        break;
     }
     std::string name(path);
     const int fd = open(name.c_str(), flags, 0600);
@@ -126,12 +134,14 @@ class RealFileSystem : public FileSystem {
   }
 
   absl::Status Rename(absl::string_view from, absl::string_view to) override {
-    if (rename(std::string(from).c_str(), std::string(to).c_str()) != 0) return FileError("rename", from, errno);
+    if (rename(std::string(from).c_str(), std::string(to).c_str()) != 0)
+      return FileError("rename", from, errno);
     return absl::OkStatus();
   }
 
   absl::Status Link(absl::string_view from, absl::string_view to) override {
-    if (link(std::string(from).c_str(), std::string(to).c_str()) != 0) return FileError("link", from, errno);
+    if (link(std::string(from).c_str(), std::string(to).c_str()) != 0)
+      return FileError("link", from, errno);
     return absl::OkStatus();
   }
 
@@ -159,7 +169,8 @@ class RealFileSystem : public FileSystem {
     const std::string path(dir);
     for (size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
       const std::string part = path.substr(0, end);
-      if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && errno != EISDIR) return FileError("create", part, errno);
+      if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && errno != EISDIR)
+        return FileError("create", part, errno);
       if (end == std::string::npos) break;
     }
     struct stat st;

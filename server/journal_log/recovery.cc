@@ -37,7 +37,8 @@ absl::Status LogRecovery::Scan(const std::vector<std::string>& names) {
 absl::Status LogRecovery::ScanSegment(uint64_t number) {
   Segment segment;
   segment.number = number;
-  WHEELPIT_ASSIGN_OR_RETURN(auto file, fs_->Open(JoinPath(dir_, SegmentName(number)), OpenMode::kReadWrite));
+  WHEELPIT_ASSIGN_OR_RETURN(auto file,
+                            fs_->Open(JoinPath(dir_, SegmentName(number)), OpenMode::kReadWrite));
   segment.file = std::move(file);
   WHEELPIT_ASSIGN_OR_RETURN(segment.used_bytes, segment.file->Size());
   segment.sealed = true;
@@ -76,7 +77,8 @@ absl::Status LogRecovery::ChooseCheckpoint(std::vector<Lsn> lsns) {
       continue;
     }
     if (!absl::IsDataLoss(info.status())) return info.status();
-    Log(LogLevel::kError, "journal_checkpoint_damaged", {{"path", path}, {"error", std::string(info.status().message())}});
+    Log(LogLevel::kError, "journal_checkpoint_damaged",
+        {{"path", path}, {"error", std::string(info.status().message())}});
     damaged_checkpoints_.push_back(lsn);
   }
   return absl::OkStatus();
@@ -87,13 +89,18 @@ absl::Status LogRecovery::LoadCheckpoint(absl::Span<Fold* const> folds) {
   result_.checkpoint_lsn = checkpoints_[0].begin_lsn;
   const std::string path = JoinPath(dir_, CheckpointName(checkpoints_[0].begin_lsn));
   WHEELPIT_ASSIGN_OR_RETURN(const auto file, fs_->Open(path, OpenMode::kRead));
-  return ReadCheckpointFile(*file, log_id_, [&](FoldId id, Lsn as_of, absl::string_view bytes) -> absl::Status {
-           for (Fold* fold : folds) {
-             if (fold->id() == id) return fold->LoadChunk(as_of, bytes);
-           }
-           return MakeError(absl::StatusCode::kFailedPrecondition, "UNKNOWN_FOLD",
-                            absl::StrFormat("%s: has state of part %d, which this program does not have", path, static_cast<int>(id)));
-         }).status();
+  return ReadCheckpointFile(
+             *file, log_id_,
+             [&](FoldId id, Lsn as_of, absl::string_view bytes) -> absl::Status {
+               for (Fold* fold : folds) {
+                 if (fold->id() == id) return fold->LoadChunk(as_of, bytes);
+               }
+               return MakeError(
+                   absl::StatusCode::kFailedPrecondition, "UNKNOWN_FOLD",
+                   absl::StrFormat("%s: has state of part %d, which this program does not have",
+                                   path, static_cast<int>(id)));
+             })
+      .status();
 }
 
 absl::Status LogRecovery::FindStart(size_t* index) const {
@@ -107,7 +114,8 @@ absl::Status LogRecovery::FindStart(size_t* index) const {
   }
   if (*index < segments_.size()) return absl::OkStatus();
   if (!any) {
-    // Nothing readable. Without a promise to the contrary these are new files that nothing was written to yet.
+    // Nothing readable. Without a promise to the contrary these are new files that nothing was
+    // written to yet.
     *index = 0;
     return absl::OkStatus();
   }
@@ -115,10 +123,13 @@ absl::Status LogRecovery::FindStart(size_t* index) const {
   for (size_t i = segments_.size(); i-- > 0;) {
     if (segments_[i].first_lsn != 0) first = segments_[i].first_lsn;
   }
-  return MakeError(absl::StatusCode::kDataLoss, "CORRUPT",
-                   absl::StrFormat("the journal in %s lacks lsn %d to %d: a segment is missing or its start is damaged%s. Nothing was "
-                                   "changed. Restore a backup of the folder",
-                                   dir_, wanted, first - 1, !damaged_checkpoints_.empty() ? ", and a checkpoint is damaged" : ""));
+  return MakeError(
+      absl::StatusCode::kDataLoss, "CORRUPT",
+      absl::StrFormat("the journal in %s lacks lsn %d to %d: a segment is missing or its start is "
+                      "damaged%s. Nothing was "
+                      "changed. Restore a backup of the folder",
+                      dir_, wanted, first - 1,
+                      !damaged_checkpoints_.empty() ? ", and a checkpoint is damaged" : ""));
 }
 
 absl::Status LogRecovery::ReadSegment(const Segment& segment, std::string* bytes) const {
@@ -129,33 +140,41 @@ absl::Status LogRecovery::ReadSegment(const Segment& segment, std::string* bytes
   return absl::OkStatus();
 }
 
-absl::Status LogRecovery::ReplayFrame(absl::Span<Fold* const> folds, const Segment& segment, uint64_t offset,
-                                      const FrameHeader& header, absl::string_view body) {
+absl::Status LogRecovery::ReplayFrame(absl::Span<Fold* const> folds, const Segment& segment,
+                                      uint64_t offset, const FrameHeader& header,
+                                      absl::string_view body) {
   Lsn lsn = header.first_lsn;
-  absl::Status replayed = ForEachRecord(body, header.count, [&](size_t at, const RecordView& record) -> absl::Status {
-    if (lsn > result_.checkpoint_lsn) {
-      const RecordPosition position = MakePosition(segment.number, offset + kFrameHeaderBytes + at);
-      for (Fold* fold : folds) WHEELPIT_RETURN_IF_ERROR(fold->Replay(lsn, position, record));
-      ++result_.replayed_records;
-    }
-    ++lsn;
-    return absl::OkStatus();
-  });
+  absl::Status replayed =
+      ForEachRecord(body, header.count, [&](size_t at, const RecordView& record) -> absl::Status {
+        if (lsn > result_.checkpoint_lsn) {
+          const RecordPosition position =
+              MakePosition(segment.number, offset + kFrameHeaderBytes + at);
+          for (Fold* fold : folds) WHEELPIT_RETURN_IF_ERROR(fold->Replay(lsn, position, record));
+          ++result_.replayed_records;
+        }
+        ++lsn;
+        return absl::OkStatus();
+      });
   if (replayed.ok()) return replayed;
-  return absl::Status(replayed.code(), absl::StrFormat("segment %d, offset %d, lsn %d: %s", segment.number, offset, lsn,
-                                                       replayed.message()));
+  return absl::Status(replayed.code(),
+                      absl::StrFormat("segment %d, offset %d, lsn %d: %s", segment.number, offset,
+                                      lsn, replayed.message()));
 }
 
 bool LogRecovery::ContinuesIn(size_t index, Lsn expected) const {
-  return index < segments_.size() && segments_[index].first_lsn == expected && first_prev_crc_[index] == tail_crc_;
+  return index < segments_.size() && segments_[index].first_lsn == expected &&
+         first_prev_crc_[index] == tail_crc_;
 }
 
-absl::Status LogRecovery::Replay(absl::Span<Fold* const> folds, const std::function<void(double)>& progress) {
+absl::Status LogRecovery::Replay(absl::Span<Fold* const> folds,
+                                 const std::function<void(double)>& progress) {
   WHEELPIT_RETURN_IF_ERROR(LoadCheckpoint(folds));
   size_t index = 0;
   WHEELPIT_RETURN_IF_ERROR(FindStart(&index));
   const size_t first_index = index;
-  Lsn expected = index < segments_.size() && segments_[index].first_lsn != 0 ? segments_[index].first_lsn : result_.checkpoint_lsn + 1;
+  Lsn expected = index < segments_.size() && segments_[index].first_lsn != 0
+                     ? segments_[index].first_lsn
+                     : result_.checkpoint_lsn + 1;
   bool chained = false;
   std::string bytes;
   for (; index < segments_.size(); ++index) {
@@ -163,12 +182,15 @@ absl::Status LogRecovery::Replay(absl::Span<Fold* const> folds, const std::funct
     WHEELPIT_RETURN_IF_ERROR(ReadSegment(segment, &bytes));
     uint64_t offset = 0;
     FrameHeader header;
-    while (ParseFrame(absl::string_view(bytes).substr(offset), static_cast<uint32_t>(segment.number), seed_, &header) &&
+    while (ParseFrame(absl::string_view(bytes).substr(offset),
+                      static_cast<uint32_t>(segment.number), seed_, &header) &&
            header.first_lsn == expected && (!chained || header.prev_frame_crc == tail_crc_)) {
-      WHEELPIT_RETURN_IF_ERROR(ReplayFrame(folds, segment, offset, header,
-                                           absl::string_view(bytes).substr(offset + kFrameHeaderBytes, header.bytes)));
+      WHEELPIT_RETURN_IF_ERROR(
+          ReplayFrame(folds, segment, offset, header,
+                      absl::string_view(bytes).substr(offset + kFrameHeaderBytes, header.bytes)));
       synced_lsn_ = std::max(synced_lsn_, header.synced_lsn);
-      if (expected + header.count > result_.checkpoint_lsn + 1) replayed_bytes_ += FrameSpace(header.bytes);
+      if (expected + header.count > result_.checkpoint_lsn + 1)
+        replayed_bytes_ += FrameSpace(header.bytes);
       expected += header.count;
       tail_crc_ = header.crc;
       chained = true;
@@ -180,7 +202,9 @@ absl::Status LogRecovery::Replay(absl::Span<Fold* const> folds, const std::funct
     segment.last_lsn = expected - 1;
     tail_segment_ = segment.number;
     tail_offset_ = offset;
-    if (progress) progress(static_cast<double>(index + 1 - first_index) / static_cast<double>(segments_.size() - first_index));
+    if (progress)
+      progress(static_cast<double>(index + 1 - first_index) /
+               static_cast<double>(segments_.size() - first_index));
     if (chained && ContinuesIn(index + 1, expected)) continue;
     WHEELPIT_RETURN_IF_ERROR(EndOfChain(index, offset, expected, bytes));
     break;
@@ -189,29 +213,37 @@ absl::Status LogRecovery::Replay(absl::Span<Fold* const> folds, const std::funct
   result_.last_lsn = expected - 1;
   for (const Lsn lsn : damaged_checkpoints_) {
     const std::string name = CheckpointName(lsn);
-    WHEELPIT_RETURN_IF_ERROR(fs_->Rename(JoinPath(dir_, name), JoinPath(dir_, absl::StrCat("damaged-", name))));
+    WHEELPIT_RETURN_IF_ERROR(
+        fs_->Rename(JoinPath(dir_, name), JoinPath(dir_, absl::StrCat("damaged-", name))));
   }
   return absl::OkStatus();
 }
 
-// A place where no frame continues the chain. Every valid frame from here on was written later than what is missing here; if one
-// of them says that `expected` was synced then, the missing bytes were promised.
-absl::Status LogRecovery::EndOfChain(size_t index, uint64_t offset, Lsn expected, absl::string_view bytes) {
+// A place where no frame continues the chain. Every valid frame from here on was written later than
+// what is missing here; if one of them says that `expected` was synced then, the missing bytes were
+// promised.
+absl::Status LogRecovery::EndOfChain(size_t index, uint64_t offset, Lsn expected,
+                                     absl::string_view bytes) {
   Lsn promised = checkpoints_.empty() ? 0 : checkpoints_[0].end_lsn;
   promised = std::max(promised, synced_lsn_);
   if (segments_.empty()) {
     if (promised < expected) return absl::OkStatus();
-    return MakeError(absl::StatusCode::kDataLoss, "CORRUPT",
-                     absl::StrFormat("%s has a checkpoint up to lsn %d and no segment: restore a backup of the folder", dir_, promised));
+    return MakeError(
+        absl::StatusCode::kDataLoss, "CORRUPT",
+        absl::StrFormat(
+            "%s has a checkpoint up to lsn %d and no segment: restore a backup of the folder", dir_,
+            promised));
   }
   const Segment& segment = segments_[index];
   FrameScan scan = ScanFrames(bytes.substr(offset), static_cast<uint32_t>(segment.number), seed_);
   promised = std::max(promised, scan.synced_lsn);
   // Of what may lie there at most this much was written behind the chain's end.
   uint64_t cut = scan.end;
-  if (cut == 0 && bytes.size() - offset >= kFrameHeaderBytes && LoadLe<uint32_t>(bytes.data() + offset) == kFrameMagic &&
+  if (cut == 0 && bytes.size() - offset >= kFrameHeaderBytes &&
+      LoadLe<uint32_t>(bytes.data() + offset) == kFrameMagic &&
       LoadLe<uint32_t>(bytes.data() + offset + 4) == static_cast<uint32_t>(segment.number)) {
-    cut = std::min<uint64_t>(FrameSpace(LoadLe<uint32_t>(bytes.data() + offset + 28)), bytes.size() - offset);
+    cut = std::min<uint64_t>(FrameSpace(LoadLe<uint32_t>(bytes.data() + offset + 28)),
+                             bytes.size() - offset);
   }
   const uint64_t cut_here = cut;
   std::string later;
@@ -223,18 +255,23 @@ absl::Status LogRecovery::EndOfChain(size_t index, uint64_t offset, Lsn expected
   }
   if (promised >= expected) {
     if (!repair_) {
-      return Damage(segment, offset, expected, absl::StrFormat("records up to lsn %d were promised to be safe", promised));
+      return Damage(segment, offset, expected,
+                    absl::StrFormat("records up to lsn %d were promised to be safe", promised));
     }
     if (!checkpoints_.empty() && checkpoints_[0].end_lsn >= expected) {
-      return Damage(segment, offset, expected, "the checkpoint needs what is lost here, so --journal_repair cannot help");
+      return Damage(segment, offset, expected,
+                    "the checkpoint needs what is lost here, so --journal_repair cannot help");
     }
     WHEELPIT_RETURN_IF_ERROR(SetAside(index));
   }
-  WHEELPIT_RETURN_IF_ERROR(EraseTail(segment, offset, promised >= expected ? bytes.size() - offset : cut_here));
+  WHEELPIT_RETURN_IF_ERROR(
+      EraseTail(segment, offset, promised >= expected ? bytes.size() - offset : cut_here));
   result_.cut_bytes = cut;
   if (cut > 0) {
     Log(LogLevel::kWarning, "journal_tail_cut",
-        {{"segment", absl::StrCat(segment.number)}, {"offset", absl::StrCat(offset)}, {"lsn", absl::StrCat(expected)},
+        {{"segment", absl::StrCat(segment.number)},
+         {"offset", absl::StrCat(offset)},
+         {"lsn", absl::StrCat(expected)},
          {"bytes", absl::StrCat(cut)}});
   }
   if (promised < expected) {
@@ -244,15 +281,20 @@ absl::Status LogRecovery::EndOfChain(size_t index, uint64_t offset, Lsn expected
   return absl::OkStatus();
 }
 
-absl::Status LogRecovery::Damage(const Segment& segment, uint64_t offset, Lsn lsn, const std::string& why) const {
+absl::Status LogRecovery::Damage(const Segment& segment, uint64_t offset, Lsn lsn,
+                                 const std::string& why) const {
   return MakeError(absl::StatusCode::kDataLoss, "CORRUPT",
-                   absl::StrFormat("journal damaged: %s, segment %d, offset %d: the frame of lsn %d does not verify, but %s. Nothing was "
-                                   "changed. Restore a backup of %s, or start once with --journal_repair: that keeps everything before "
+                   absl::StrFormat("journal damaged: %s, segment %d, offset %d: the frame of lsn "
+                                   "%d does not verify, but %s. Nothing was "
+                                   "changed. Restore a backup of %s, or start once with "
+                                   "--journal_repair: that keeps everything before "
                                    "lsn %d, loses the rest, and sets its files aside as damaged-*",
-                                   JoinPath(dir_, SegmentName(segment.number)), segment.number, offset, lsn, why, dir_, lsn));
+                                   JoinPath(dir_, SegmentName(segment.number)), segment.number,
+                                   offset, lsn, why, dir_, lsn));
 }
 
-// A frame that was cut must never come back: a new one of the same bytes in front of it would join it to the chain again.
+// A frame that was cut must never come back: a new one of the same bytes in front of it would join
+// it to the chain again.
 absl::Status LogRecovery::EraseTail(const Segment& segment, uint64_t offset, uint64_t bytes) const {
   if (bytes == 0) return absl::OkStatus();
   const std::string zeros(bytes, '\0');
@@ -262,7 +304,8 @@ absl::Status LogRecovery::EraseTail(const Segment& segment, uint64_t offset, uin
 
 // Repair: a copy of the damaged segment and all later ones keep their bytes under other names.
 absl::Status LogRecovery::SetAside(size_t index) {
-  const std::string damaged = JoinPath(dir_, absl::StrCat("damaged-", SegmentName(segments_[index].number)));
+  const std::string damaged =
+      JoinPath(dir_, absl::StrCat("damaged-", SegmentName(segments_[index].number)));
   std::string bytes;
   WHEELPIT_RETURN_IF_ERROR(ReadSegment(segments_[index], &bytes));
   WHEELPIT_ASSIGN_OR_RETURN(const auto copy, fs_->Open(damaged, OpenMode::kCreate));
@@ -271,10 +314,12 @@ absl::Status LogRecovery::SetAside(size_t index) {
   WHEELPIT_RETURN_IF_ERROR(fs_->SyncDir(dir_));
   for (size_t i = index + 1; i < segments_.size(); ++i) {
     const std::string name = SegmentName(segments_[i].number);
-    WHEELPIT_RETURN_IF_ERROR(fs_->Rename(JoinPath(dir_, name), JoinPath(dir_, absl::StrCat("damaged-", name))));
+    WHEELPIT_RETURN_IF_ERROR(
+        fs_->Rename(JoinPath(dir_, name), JoinPath(dir_, absl::StrCat("damaged-", name))));
     set_aside_.push_back(segments_[i].number);
   }
-  Log(LogLevel::kError, "journal_repaired", {{"segment", absl::StrCat(segments_[index].number)}, {"copy", damaged}});
+  Log(LogLevel::kError, "journal_repaired",
+      {{"segment", absl::StrCat(segments_[index].number)}, {"copy", damaged}});
   return fs_->SyncDir(dir_);
 }
 

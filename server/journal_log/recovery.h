@@ -1,5 +1,6 @@
-// Reads a journal's folder back: finds the newest valid checkpoint, follows the chain of frames behind it, decides at its end
-// between a tail that was never promised (cut) and damage (refused), and shows the folds everything that holds.
+// Reads a journal's folder back: finds the newest valid checkpoint, follows the chain of frames
+// behind it, decides at its end between a tail that was never promised (cut) and damage (refused),
+// and shows the folds everything that holds.
 //
 // Engine thread, before anything is appended.
 #pragma once
@@ -43,8 +44,9 @@ class LogRecovery {
   uint64_t tail_offset() const { return tail_offset_; }
   uint32_t tail_crc() const { return tail_crc_; }
   uint64_t replayed_bytes() const { return replayed_bytes_; }
-  // Last lsn and used bytes of each segment of segments() are known now. These were behind the tail; nothing in them counts. They
-  // must go, durably, before anything is appended, or they would stand between the tail and the segment that follows it.
+  // Last lsn and used bytes of each segment of segments() are known now. These were behind the
+  // tail; nothing in them counts. They must go, durably, before anything is appended, or they would
+  // stand between the tail and the segment that follows it.
   const std::vector<uint64_t>& dropped_segments() const { return dropped_; }
   // Those that a repair has renamed.
   const std::vector<uint64_t>& set_aside_segments() const { return set_aside_; }
@@ -54,12 +56,13 @@ class LogRecovery {
   absl::Status ChooseCheckpoint(std::vector<Lsn> lsns);
   absl::Status LoadCheckpoint(absl::Span<Fold* const> folds);
   absl::Status FindStart(size_t* index) const;
-  absl::Status ReplayFrame(absl::Span<Fold* const> folds, const Segment& segment, uint64_t offset, const FrameHeader& header,
-                           absl::string_view body);
+  absl::Status ReplayFrame(absl::Span<Fold* const> folds, const Segment& segment, uint64_t offset,
+                           const FrameHeader& header, absl::string_view body);
   absl::Status ReadSegment(const Segment& segment, std::string* bytes) const;
   bool ContinuesIn(size_t index, Lsn expected) const;
   absl::Status EndOfChain(size_t index, uint64_t offset, Lsn expected, absl::string_view bytes);
-  absl::Status Damage(const Segment& segment, uint64_t offset, Lsn lsn, const std::string& why) const;
+  absl::Status Damage(const Segment& segment, uint64_t offset, Lsn lsn,
+                      const std::string& why) const;
   absl::Status EraseTail(const Segment& segment, uint64_t offset, uint64_t bytes) const;
   absl::Status SetAside(size_t index);
 
@@ -69,7 +72,8 @@ class LogRecovery {
   const uint32_t seed_;
   const bool repair_;
   std::vector<Segment> segments_;
-  std::vector<uint32_t> first_prev_crc_;      // per segment: what its first frame says of the frame before
+  std::vector<uint32_t>
+      first_prev_crc_;  // per segment: what its first frame says of the frame before
   std::vector<CheckpointInfo> checkpoints_;
   std::vector<Lsn> damaged_checkpoints_;
   RecoveryResult result_;

@@ -14,7 +14,8 @@ constexpr absl::string_view kCreatingName = "segment.tmp";
 constexpr absl::string_view kReserveName = "reserve.tmp";
 }  // namespace
 
-SegmentPool::SegmentPool(FileSystem* fs, std::string dir, SegmentPoolOptions options, std::atomic<uint64_t>* next_number)
+SegmentPool::SegmentPool(FileSystem* fs, std::string dir, SegmentPoolOptions options,
+                         std::atomic<uint64_t>* next_number)
     : fs_(fs), dir_(std::move(dir)), options_(options), next_number_(next_number) {}
 
 void SegmentPool::Count() {
@@ -116,7 +117,8 @@ absl::Status SegmentPool::PrepareSpare() {
       return allocated;
     }
   }
-  const std::string zeros(std::min(options_.step_bytes, options_.segment_bytes - built_bytes_), '\0');
+  const std::string zeros(std::min(options_.step_bytes, options_.segment_bytes - built_bytes_),
+                          '\0');
   absl::Status step = building_->WriteAt(built_bytes_, {absl::string_view(zeros)});
   // In small steps, for a commit waits behind each.
   if (step.ok()) step = building_->SyncData();

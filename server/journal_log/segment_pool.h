@@ -1,5 +1,6 @@
-// Segment files without content: recycled ones, new ones made ahead of need, and the reserve that ends of tasks may use when the
-// disk is full. Writing into blocks that were written before spares each fdatasync the file system's own journal.
+// Segment files without content: recycled ones, new ones made ahead of need, and the reserve that
+// ends of tasks may use when the disk is full. Writing into blocks that were written before spares
+// each fdatasync the file system's own journal.
 //
 // One thread (the journal thread; recovery before it), except spares() and reserves().
 #pragma once
@@ -25,12 +26,15 @@ struct SegmentPoolOptions {
 
 class SegmentPool {
  public:
-  // `next_number`: the counter that also numbers segments, so that a file's name is always newer than its content.
-  SegmentPool(FileSystem* fs, std::string dir, SegmentPoolOptions options, std::atomic<uint64_t>* next_number);
+  // `next_number`: the counter that also numbers segments, so that a file's name is always newer
+  // than its content.
+  SegmentPool(FileSystem* fs, std::string dir, SegmentPoolOptions options,
+              std::atomic<uint64_t>* next_number);
 
   // Takes over what is there of free and reserve files.
   absl::Status Load(const std::vector<std::string>& names);
-  // A file named seg-<number>.log, durably so: a spare, else a new one, else (disk full) one of the reserve.
+  // A file named seg-<number>.log, durably so: a spare, else a new one, else (disk full) one of the
+  // reserve.
   absl::StatusOr<std::shared_ptr<File>> Take(uint64_t number, bool may_create);
   // seg-<number>.log is not needed any more.
   absl::Status Recycle(uint64_t number);
@@ -52,7 +56,7 @@ class SegmentPool {
   const std::string dir_;
   const SegmentPoolOptions options_;
   std::atomic<uint64_t>* const next_number_;
-  std::vector<std::string> spares_;      // names
+  std::vector<std::string> spares_;  // names
   std::vector<std::string> reserves_;
   std::unique_ptr<File> building_;
   uint64_t built_bytes_ = 0;

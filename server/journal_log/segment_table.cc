@@ -46,8 +46,9 @@ bool SegmentTable::Pin(uint64_t number, uint64_t bytes) {
 bool SegmentTable::Unpin(uint64_t number, uint64_t bytes) {
   Segment* segment = Find(number);
   if (segment == nullptr) return false;
-  WHEELPIT_CHECK(segment->pins > 0 && segment->pinned_bytes >= bytes, "segment %d: %d pins of %d bytes, %d taken back", number,
-                 segment->pins, segment->pinned_bytes, bytes);
+  WHEELPIT_CHECK(segment->pins > 0 && segment->pinned_bytes >= bytes,
+                 "segment %d: %d pins of %d bytes, %d taken back", number, segment->pins,
+                 segment->pinned_bytes, bytes);
   --segment->pins;
   segment->pinned_bytes -= bytes;
   pinned_bytes_ -= bytes;

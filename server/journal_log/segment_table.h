@@ -14,19 +14,23 @@
 namespace wheelpit {
 
 inline constexpr int kOffsetBits = 28;
-inline RecordPosition MakePosition(uint64_t segment, uint64_t offset) { return {segment << kOffsetBits | offset}; }
+inline RecordPosition MakePosition(uint64_t segment, uint64_t offset) {
+  return {segment << kOffsetBits | offset};
+}
 inline uint64_t SegmentOf(RecordPosition position) { return position.packed >> kOffsetBits; }
-inline uint64_t OffsetOf(RecordPosition position) { return position.packed & ((1ULL << kOffsetBits) - 1); }
+inline uint64_t OffsetOf(RecordPosition position) {
+  return position.packed & ((1ULL << kOffsetBits) - 1);
+}
 
 struct Segment {
   uint64_t number = 0;
-  Lsn first_lsn = 0;              // 0 = holds nothing yet, or unreadable
+  Lsn first_lsn = 0;  // 0 = holds nothing yet, or unreadable
   Lsn last_lsn = 0;
   uint64_t used_bytes = 0;
-  bool sealed = false;            // nothing is appended or written to it any more
+  bool sealed = false;  // nothing is appended or written to it any more
   uint64_t pins = 0;
   uint64_t pinned_bytes = 0;
-  std::shared_ptr<File> file;     // null until opened
+  std::shared_ptr<File> file;  // null until opened
 };
 
 class SegmentTable {

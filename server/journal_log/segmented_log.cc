@@ -23,11 +23,14 @@ constexpr uint64_t kSegmentBytesMin = 4096;
 constexpr uint64_t kSegmentBytesMax = 1ULL << kOffsetBits;
 
 absl::Status CheckOptions(const SegmentedLogOptions& options) {
-  if (options.dir.empty()) return MakeError(absl::StatusCode::kInvalidArgument, "BAD_OPTION", "the journal needs a folder");
-  if (options.segment_bytes < kSegmentBytesMin || options.segment_bytes > kSegmentBytesMax || options.segment_bytes % 4096 != 0) {
+  if (options.dir.empty())
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_OPTION",
-                     absl::StrFormat("segments of %d bytes: from %d to %d, a multiple of 4096", options.segment_bytes, kSegmentBytesMin,
-                                     kSegmentBytesMax));
+                     "the journal needs a folder");
+  if (options.segment_bytes < kSegmentBytesMin || options.segment_bytes > kSegmentBytesMax ||
+      options.segment_bytes % 4096 != 0) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_OPTION",
+                     absl::StrFormat("segments of %d bytes: from %d to %d, a multiple of 4096",
+                                     options.segment_bytes, kSegmentBytesMin, kSegmentBytesMax));
   }
   return absl::OkStatus();
 }
@@ -40,17 +43,20 @@ absl::Status ParseJournalDurability(absl::string_view text, SegmentedLogOptions*
     options->durability = JournalDurability::kAlways;
   } else if (text == "os") {
     options->durability = JournalDurability::kOs;
-  } else if (absl::StartsWith(text, "interval=") && absl::SimpleAtoi(text.substr(9), &ms) && ms >= 1 && ms <= 60'000) {
+  } else if (absl::StartsWith(text, "interval=") && absl::SimpleAtoi(text.substr(9), &ms) &&
+             ms >= 1 && ms <= 60'000) {
     options->durability = JournalDurability::kInterval;
     options->interval_ms = ms;
   } else {
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_OPTION",
-                     absl::StrCat("journal durability ", Quoted(text), ": always, interval=<1..60000 ms> or os"));
+                     absl::StrCat("journal durability ", Quoted(text),
+                                  ": always, interval=<1..60000 ms> or os"));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<SegmentedLog>> SegmentedLog::Open(SegmentedLogOptions options, FileSystem* fs) {
+absl::StatusOr<std::unique_ptr<SegmentedLog>> SegmentedLog::Open(SegmentedLogOptions options,
+                                                                 FileSystem* fs) {
   WHEELPIT_RETURN_IF_ERROR(CheckOptions(options));
   WHEELPIT_RETURN_IF_ERROR(fs->CreateDir(options.dir));
   WHEELPIT_ASSIGN_OR_RETURN(auto lock, fs->Lock(JoinPath(options.dir, "LOCK")));
@@ -61,7 +67,8 @@ absl::StatusOr<std::unique_ptr<SegmentedLog>> SegmentedLog::Open(SegmentedLogOpt
     for (const std::string& name : names) {
       if (NumberInName(name, "seg-", ".log") || NumberInName(name, "ckpt-", ".bin")) {
         return MakeError(absl::StatusCode::kDataLoss, "CORRUPT",
-                         absl::StrCat(options.dir, " has ", name, " but no VERSION: restore a backup of the folder"));
+                         absl::StrCat(options.dir, " has ", name,
+                                      " but no VERSION: restore a backup of the folder"));
       }
     }
     created = true;
@@ -70,11 +77,12 @@ absl::StatusOr<std::unique_ptr<SegmentedLog>> SegmentedLog::Open(SegmentedLogOpt
   }
   WHEELPIT_RETURN_IF_ERROR(version.status());
   const uint64_t log_id = version->log_id;
-  return std::unique_ptr<SegmentedLog>(new SegmentedLog(std::move(options), fs, std::move(lock), log_id, created));
+  return std::unique_ptr<SegmentedLog>(
+      new SegmentedLog(std::move(options), fs, std::move(lock), log_id, created));
 }
 
-SegmentedLog::SegmentedLog(SegmentedLogOptions options, FileSystem* fs, std::unique_ptr<FileLock> lock, uint64_t log_id,
-                           bool created)
+SegmentedLog::SegmentedLog(SegmentedLogOptions options, FileSystem* fs,
+                           std::unique_ptr<FileLock> lock, uint64_t log_id, bool created)
     : options_(std::move(options)),
       fs_(fs),
       lock_(std::move(lock)),
@@ -82,7 +90,9 @@ SegmentedLog::SegmentedLog(SegmentedLogOptions options, FileSystem* fs, std::uni
       seed_(FrameSeed(log_id)),
       created_(created),
       pool_(fs, options_.dir,
-            {.segment_bytes = options_.segment_bytes, .spares_max = options_.spare_segments_max, .reserves = options_.reserve_segments},
+            {.segment_bytes = options_.segment_bytes,
+             .spares_max = options_.spare_segments_max,
+             .reserves = options_.reserve_segments},
             &next_number_) {}
 
 SegmentedLog::~SegmentedLog() {
@@ -91,7 +101,8 @@ SegmentedLog::~SegmentedLog() {
   WriteCloseMark();
 }
 
-absl::StatusOr<RecoveryResult> SegmentedLog::Recover(absl::Span<Fold* const> folds, std::function<void(double)> progress) {
+absl::StatusOr<RecoveryResult> SegmentedLog::Recover(absl::Span<Fold* const> folds,
+                                                     std::function<void(double)> progress) {
   WHEELPIT_ASSIGN_OR_RETURN(const auto names, fs_->List(options_.dir));
   uint64_t highest = 0;
   std::vector<std::string> kept;
@@ -113,15 +124,19 @@ absl::StatusOr<RecoveryResult> SegmentedLog::Recover(absl::Span<Fold* const> fol
     for (const Segment& segment : recovery.segments()) table_.Add(segment);
   }
   WHEELPIT_RETURN_IF_ERROR(recovery.Replay(folds, progress));
-  // What was read may have been written but never synced by the process before: from here on it counts as durable.
+  // What was read may have been written but never synced by the process before: from here on it
+  // counts as durable.
   for (const Segment& segment : recovery.segments()) {
     const bool tail = segment.number == recovery.tail_segment();
-    // A power cut may have taken the preallocation of the last file; if the disk is full by now, Commit finds that out.
+    // A power cut may have taken the preallocation of the last file; if the disk is full by now,
+    // Commit finds that out.
     if (tail) segment.file->Allocate(options_.segment_bytes).IgnoreError();
-    if (tail || segment.last_lsn > recovery.result().checkpoint_lsn) WHEELPIT_RETURN_IF_ERROR(segment.file->SyncData());
+    if (tail || segment.last_lsn > recovery.result().checkpoint_lsn)
+      WHEELPIT_RETURN_IF_ERROR(segment.file->SyncData());
   }
   WHEELPIT_RETURN_IF_ERROR(pool_.Load(kept));
-  for (const uint64_t number : recovery.dropped_segments()) WHEELPIT_RETURN_IF_ERROR(pool_.Recycle(number));
+  for (const uint64_t number : recovery.dropped_segments())
+    WHEELPIT_RETURN_IF_ERROR(pool_.Recycle(number));
   WHEELPIT_RETURN_IF_ERROR(fs_->SyncDir(options_.dir));
   const Lsn last = recovery.result().last_lsn;
   {
@@ -155,13 +170,15 @@ absl::StatusOr<RecoveryResult> SegmentedLog::Recover(absl::Span<Fold* const> fol
 }
 
 absl::Status SegmentedLog::CheckSizes(absl::Span<const RecordView> records) const {
-  const size_t most = std::min<size_t>(options_.record_bytes_max, options_.segment_bytes - kFrameHeaderBytes - kFrameAlign);
+  const size_t most = std::min<size_t>(options_.record_bytes_max,
+                                       options_.segment_bytes - kFrameHeaderBytes - kFrameAlign);
   for (const RecordView& record : records) {
     const size_t size = EncodedRecordSize(record);
     if (size <= most && record.meta.size() <= kRecordMetaMax) continue;
     return MakeError(absl::StatusCode::kInvalidArgument, "RECORD_TOO_LARGE",
-                     absl::StrFormat("a %s record of %d bytes (meta %d): at most %d (meta %d)", RecordTypeName(record.type), size,
-                                     record.meta.size(), most, kRecordMetaMax));
+                     absl::StrFormat("a %s record of %d bytes (meta %d): at most %d (meta %d)",
+                                     RecordTypeName(record.type), size, record.meta.size(), most,
+                                     kRecordMetaMax));
   }
   return absl::OkStatus();
 }
@@ -211,26 +228,32 @@ void SegmentedLog::Roll(Lsn next_lsn) {
 }
 
 absl::Status SegmentedLog::DiskLowError() const {
-  return MakeError(absl::StatusCode::kResourceExhausted, "DISK_LOW",
-                   absl::StrFormat("the disk of %s is low: new work is taken again when space returns", options_.dir), absl::Seconds(5));
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, "DISK_LOW",
+      absl::StrFormat("the disk of %s is low: new work is taken again when space returns",
+                      options_.dir),
+      absl::Seconds(5));
 }
 
-absl::StatusOr<Lsn> SegmentedLog::Append(absl::Span<const RecordView> records, RecordPosition* positions) {
+absl::StatusOr<Lsn> SegmentedLog::Append(absl::Span<const RecordView> records,
+                                         RecordPosition* positions) {
   return AppendAny(records, positions, false);
 }
 
-absl::StatusOr<Lsn> SegmentedLog::AppendReserved(absl::Span<const RecordView> records, RecordPosition* positions) {
+absl::StatusOr<Lsn> SegmentedLog::AppendReserved(absl::Span<const RecordView> records,
+                                                 RecordPosition* positions) {
   return AppendAny(records, positions, true);
 }
 
-absl::StatusOr<Lsn> SegmentedLog::AppendAny(absl::Span<const RecordView> records, RecordPosition* positions, bool reserved) {
+absl::StatusOr<Lsn> SegmentedLog::AppendAny(absl::Span<const RecordView> records,
+                                            RecordPosition* positions, bool reserved) {
   WHEELPIT_CHECK(!records.empty());
   WHEELPIT_RETURN_IF_ERROR(CheckSizes(records));
   if (disk_low_.load(std::memory_order_relaxed)) {
     // Nothing is committed while all is refused, so look here too.
     disk_low_.store(LooksLow(), std::memory_order_relaxed);
     if (disk_low_.load(std::memory_order_relaxed) && !reserved) {
-      if (wake_) wake_();      // a commit may be waiting for space
+      if (wake_) wake_();  // a commit may be waiting for space
       return DiskLowError();
     }
   }
@@ -260,7 +283,8 @@ absl::StatusOr<Lsn> SegmentedLog::AppendAny(absl::Span<const RecordView> records
     }
     last_lsn_.store(lsn - 1, std::memory_order_relaxed);
   }
-  // A Commit that finds something is followed by another one, so only the first record after nothing needs to wake.
+  // A Commit that finds something is followed by another one, so only the first record after
+  // nothing needs to wake.
   if (was_empty && wake_) wake_();
   return first;
 }
@@ -294,7 +318,8 @@ absl::Status SegmentedLog::WriteFlushing() {
     prev_crc = SealFrame(header, seed_, flushing_.frame_bytes(frame));
     WHEELPIT_ASSIGN_OR_RETURN(const std::shared_ptr<File> file, FileOf(frame.segment));
     const size_t space = FrameSpace(frame.bytes);
-    WHEELPIT_RETURN_IF_ERROR(file->WriteAt(frame.offset, {absl::string_view(flushing_.frame_bytes(frame), space)}));
+    WHEELPIT_RETURN_IF_ERROR(
+        file->WriteAt(frame.offset, {absl::string_view(flushing_.frame_bytes(frame), space)}));
     bytes += space;
     MutexLock lock(&mu_);
     if (unsynced_.empty() || unsynced_.back() != file) unsynced_.push_back(file);
@@ -320,12 +345,14 @@ absl::Status SegmentedLog::SyncWritten() {
   }
   for (const auto& file : files) {
     if (absl::Status synced = file->SyncData(); !synced.ok()) {
-      // Before the lock is given up: nobody may take the files that are missing from unsynced_ for synced.
+      // Before the lock is given up: nobody may take the files that are missing from unsynced_ for
+      // synced.
       RecordFailure(synced);
       return synced;
     }
   }
-  if (written > synced_lsn_.load(std::memory_order_relaxed)) synced_lsn_.store(written, std::memory_order_release);
+  if (written > synced_lsn_.load(std::memory_order_relaxed))
+    synced_lsn_.store(written, std::memory_order_release);
   return absl::OkStatus();
 }
 
@@ -333,7 +360,8 @@ void SegmentedLog::RecordFailure(const absl::Status& cause) {
   MutexLock lock(&mu_);
   if (!failure_.ok()) return;
   failure_ = MakeError(absl::StatusCode::kUnavailable, "JOURNAL",
-                       absl::StrCat("the journal has stopped: ", cause.message(), "; restart to recover what is safe"));
+                       absl::StrCat("the journal has stopped: ", cause.message(),
+                                    "; restart to recover what is safe"));
 }
 
 void SegmentedLog::AnnounceFailure(const absl::Status& cause) {
@@ -361,7 +389,8 @@ bool SegmentedLog::Commit() {
   absl::Status done = WriteFlushing();
   if (absl::IsResourceExhausted(done)) {
     // Not promised to anybody yet: the next Commit tries the same bytes again.
-    if (!disk_low_.exchange(true)) Log(LogLevel::kError, "journal_disk_full", {{"error", std::string(done.message())}});
+    if (!disk_low_.exchange(true))
+      Log(LogLevel::kError, "journal_disk_full", {{"error", std::string(done.message())}});
     return false;
   }
   if (done.ok()) {
@@ -395,7 +424,8 @@ void SegmentedLog::Publish(Lsn written) {
 }
 
 bool SegmentedLog::Sync() {
-  if (synced_lsn_.load(std::memory_order_relaxed) == written_lsn_.load(std::memory_order_relaxed)) return false;
+  if (synced_lsn_.load(std::memory_order_relaxed) == written_lsn_.load(std::memory_order_relaxed))
+    return false;
   {
     MutexLock lock(&mu_);
     if (!failure_.ok()) return false;
@@ -410,9 +440,12 @@ int64_t SegmentedLog::sync_interval_ms() const {
 
 absl::string_view SegmentedLog::durability() const {
   switch (options_.durability) {
-    case JournalDurability::kAlways: return "always";
-    case JournalDurability::kInterval: return "interval";
-    case JournalDurability::kOs: return "os";
+    case JournalDurability::kAlways:
+      return "always";
+    case JournalDurability::kInterval:
+      return "interval";
+    case JournalDurability::kOs:
+      return "os";
   }
   return "?";
 }

@@ -1,12 +1,15 @@
-// `--journal=embedded`: the journal as a folder of preallocated, recycled segment files. Format: docs/formats.md.
+// `--journal=embedded`: the journal as a folder of preallocated, recycled segment files. Format:
+// docs/formats.md.
 //
 //   SegmentedLogOptions options;
 //   options.dir = "/var/lib/wheelpit/journal";
 //   options.random_seed = RandomSeed();
 //   WHEELPIT_ASSIGN_OR_RETURN(auto log, SegmentedLog::Open(options, PosixFileSystem()));
-//   WHEELPIT_ASSIGN_OR_RETURN(RecoveryResult found, log->Recover({&queue_fold, &counter_fold}, nullptr));
+//   WHEELPIT_ASSIGN_OR_RETURN(RecoveryResult found, log->Recover({&queue_fold, &counter_fold},
+//   nullptr));
 //
-// Threads: see Journal. Destroy it after the journal thread has ended; what was appended and not committed is gone then.
+// Threads: see Journal. Destroy it after the journal thread has ended; what was appended and not
+// committed is gone then.
 #pragma once
 
 #include <atomic>
@@ -26,9 +29,9 @@
 namespace wheelpit {
 
 enum class JournalDurability {
-  kAlways,      // synced before acknowledged
-  kInterval,    // acknowledged once written; Sync() every interval_ms
-  kOs,          // acknowledged once written; the system syncs when it likes
+  kAlways,    // synced before acknowledged
+  kInterval,  // acknowledged once written; Sync() every interval_ms
+  kOs,        // acknowledged once written; the system syncs when it likes
 };
 
 struct SegmentedLogOptions {
@@ -60,20 +63,27 @@ absl::Status ParseJournalDurability(absl::string_view text, SegmentedLogOptions*
 
 class SegmentedLog : public Journal {
  public:
-  // Locks the folder, makes it if it is not there, checks its version. kFailedPrecondition LOCKED (names the process that has
-  // it), NEWER_FORMAT, OLDER_FORMAT; kDataLoss; kInvalidArgument for options.
-  static absl::StatusOr<std::unique_ptr<SegmentedLog>> Open(SegmentedLogOptions options, FileSystem* fs);
+  // Locks the folder, makes it if it is not there, checks its version. kFailedPrecondition LOCKED
+  // (names the process that has it), NEWER_FORMAT, OLDER_FORMAT; kDataLoss; kInvalidArgument for
+  // options.
+  static absl::StatusOr<std::unique_ptr<SegmentedLog>> Open(SegmentedLogOptions options,
+                                                            FileSystem* fs);
   ~SegmentedLog() override;
 
-  absl::StatusOr<RecoveryResult> Recover(absl::Span<Fold* const> folds, std::function<void(double)> progress) override;
-  absl::StatusOr<Lsn> Append(absl::Span<const RecordView> records, RecordPosition* positions) override;
-  absl::StatusOr<Lsn> AppendReserved(absl::Span<const RecordView> records, RecordPosition* positions) override;
+  absl::StatusOr<RecoveryResult> Recover(absl::Span<Fold* const> folds,
+                                         std::function<void(double)> progress) override;
+  absl::StatusOr<Lsn> Append(absl::Span<const RecordView> records,
+                             RecordPosition* positions) override;
+  absl::StatusOr<Lsn> AppendReserved(absl::Span<const RecordView> records,
+                                     RecordPosition* positions) override;
   Lsn last_lsn() const override { return last_lsn_.load(std::memory_order_relaxed); }
   bool Commit() override;
   bool Sync() override;
   int64_t sync_interval_ms() const override;
   void SetWorkAvailable(std::function<void()> wake) override { wake_ = std::move(wake); }
-  void SetDurableObserver(std::function<void()> observer) override { observer_ = std::move(observer); }
+  void SetDurableObserver(std::function<void()> observer) override {
+    observer_ = std::move(observer);
+  }
   Lsn durable_lsn() const override { return durable_lsn_.load(std::memory_order_acquire); }
   absl::Status status() const override;
   bool durable() const override { return true; }
@@ -88,16 +98,18 @@ class SegmentedLog : public Journal {
  private:
   class Checkpoint;
   struct Place {
-    uint64_t segment = 0;       // 0 = none yet
+    uint64_t segment = 0;  // 0 = none yet
     uint64_t offset = 0;
     bool frame_open = false;
     size_t frame_bytes = 0;
   };
 
-  SegmentedLog(SegmentedLogOptions options, FileSystem* fs, std::unique_ptr<FileLock> lock, uint64_t log_id, bool created);
+  SegmentedLog(SegmentedLogOptions options, FileSystem* fs, std::unique_ptr<FileLock> lock,
+               uint64_t log_id, bool created);
 
   absl::Status CheckSizes(absl::Span<const RecordView> records) const;
-  absl::StatusOr<Lsn> AppendAny(absl::Span<const RecordView> records, RecordPosition* positions, bool reserved);
+  absl::StatusOr<Lsn> AppendAny(absl::Span<const RecordView> records, RecordPosition* positions,
+                                bool reserved);
   bool Fits(const Place& place, size_t record_bytes) const;
   size_t CountRolls(absl::Span<const RecordView> records) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool MayRoll(size_t rolls, bool reserved) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -114,7 +126,8 @@ class SegmentedLog : public Journal {
   void Maintain();
   void WriteCloseMark();
   absl::Status FinishCheckpoint(const CheckpointInfo& info, uint64_t written_at_begin);
-  absl::StatusOr<std::shared_ptr<File>> FileForRead(uint64_t segment) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<std::shared_ptr<File>> FileForRead(uint64_t segment) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const SegmentedLogOptions options_;
   FileSystem* const fs_;
@@ -128,19 +141,20 @@ class SegmentedLog : public Journal {
   // Journal thread only (Recover before it).
   SegmentPool pool_;
   uint32_t last_frame_crc_ = 0;
-  uint64_t written_segment_ = 0;      // of the last frame written
+  uint64_t written_segment_ = 0;  // of the last frame written
   uint64_t written_end_ = 0;
-  bool committed_ = false;            // something, since Recover
+  bool committed_ = false;  // something, since Recover
   std::string maintenance_error_;
 
-  std::atomic<uint64_t> next_number_{1};        // relaxed: only uniqueness matters
-  std::atomic<Lsn> last_lsn_{0};                // relaxed: the engine thread writes and reads it
-  std::atomic<Lsn> written_lsn_{0};             // release by Commit
-  std::atomic<Lsn> synced_lsn_{0};              // release after a sync
-  std::atomic<Lsn> durable_lsn_{0};             // release by the journal thread, acquire by whoever looks
-  std::atomic<bool> disk_low_{false};           // relaxed: a hint that refreshes itself
-  std::atomic<uint64_t> written_bytes_{0};      // relaxed: a statistic
-  // Of the journal behind the newest checkpoint: what recovery replayed (0 once there is a newer one), and written_bytes_ then.
+  std::atomic<uint64_t> next_number_{1};  // relaxed: only uniqueness matters
+  std::atomic<Lsn> last_lsn_{0};          // relaxed: the engine thread writes and reads it
+  std::atomic<Lsn> written_lsn_{0};       // release by Commit
+  std::atomic<Lsn> synced_lsn_{0};        // release after a sync
+  std::atomic<Lsn> durable_lsn_{0};       // release by the journal thread, acquire by whoever looks
+  std::atomic<bool> disk_low_{false};     // relaxed: a hint that refreshes itself
+  std::atomic<uint64_t> written_bytes_{0};  // relaxed: a statistic
+  // Of the journal behind the newest checkpoint: what recovery replayed (0 once there is a newer
+  // one), and written_bytes_ then.
   std::atomic<uint64_t> replayed_bytes_{0};
   std::atomic<uint64_t> written_at_checkpoint_{0};
 
@@ -150,12 +164,14 @@ class SegmentedLog : public Journal {
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
   mutable SegmentTable table_ ABSL_GUARDED_BY(mu_);
   CommitBuffer active_ ABSL_GUARDED_BY(mu_);
-  // Frames are added under mu_ only while empty (Swap); the journal thread may change headers without it.
+  // Frames are added under mu_ only while empty (Swap); the journal thread may change headers
+  // without it.
   CommitBuffer flushing_;
   Place place_ ABSL_GUARDED_BY(mu_);
-  size_t rolls_pending_ ABSL_GUARDED_BY(mu_) = 0;      // segments promised to Append whose file is not taken yet
+  size_t rolls_pending_ ABSL_GUARDED_BY(mu_) =
+      0;  // segments promised to Append whose file is not taken yet
   std::vector<std::shared_ptr<File>> unsynced_ ABSL_GUARDED_BY(mu_);
-  std::vector<CheckpointInfo> checkpoints_ ABSL_GUARDED_BY(mu_);      // newest first
+  std::vector<CheckpointInfo> checkpoints_ ABSL_GUARDED_BY(mu_);  // newest first
   bool free_soon_ ABSL_GUARDED_BY(mu_) = false;
 };
 

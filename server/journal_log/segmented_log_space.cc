@@ -21,7 +21,8 @@ constexpr size_t kReadFirstBytes = 4096;
 absl::StatusOr<std::shared_ptr<File>> SegmentedLog::FileForRead(uint64_t segment) const {
   Segment* found = table_.Find(segment);
   if (found == nullptr || found->file == nullptr) {
-    return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND", absl::StrFormat("segment %d is not there", segment));
+    return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND",
+                     absl::StrFormat("segment %d is not there", segment));
   }
   return found->file;
 }
@@ -47,13 +48,15 @@ absl::StatusOr<OwnedRecord> SegmentedLog::Read(RecordPosition position) const {
   WHEELPIT_ASSIGN_OR_RETURN(const size_t whole, PeekRecordSize(bytes));
   if (whole > bytes.size() && whole <= options_.segment_bytes) {
     bytes.resize(whole);
-    WHEELPIT_ASSIGN_OR_RETURN(const size_t more, file->ReadAt(offset + got, whole - got, bytes.data() + got));
+    WHEELPIT_ASSIGN_OR_RETURN(const size_t more,
+                              file->ReadAt(offset + got, whole - got, bytes.data() + got));
     bytes.resize(got + more);
   }
   auto record = DecodeRecord(bytes, &size);
   if (!record.ok()) {
-    return MakeError(absl::StatusCode::kDataLoss, "CORRUPT",
-                     absl::StrFormat("segment %d, offset %d: %s", segment, offset, record.status().message()));
+    return MakeError(
+        absl::StatusCode::kDataLoss, "CORRUPT",
+        absl::StrFormat("segment %d, offset %d: %s", segment, offset, record.status().message()));
   }
   return CopyRecord(*record);
 }
@@ -65,7 +68,9 @@ void SegmentedLog::Pin(RecordPosition position, uint64_t bytes) {
     known = table_.Pin(SegmentOf(position), bytes);
   }
   // Read() will say so when it is asked for: one lost payload must not keep the rest from starting.
-  if (!known) Log(LogLevel::kError, "journal_segment_missing", {{"segment", absl::StrCat(SegmentOf(position))}});
+  if (!known)
+    Log(LogLevel::kError, "journal_segment_missing",
+        {{"segment", absl::StrCat(SegmentOf(position))}});
 }
 
 void SegmentedLog::Unpin(RecordPosition position, uint64_t bytes) {
@@ -79,7 +84,8 @@ void SegmentedLog::Unpin(RecordPosition position, uint64_t bytes) {
 bool SegmentedLog::LooksLow() const {
   const auto space = fs_->Space(options_.dir);
   if (!space.ok()) return disk_low_.load(std::memory_order_relaxed);
-  const uint64_t percent = static_cast<uint64_t>(static_cast<double>(space->total_bytes) * options_.disk_low_percent / 100);
+  const uint64_t percent = static_cast<uint64_t>(static_cast<double>(space->total_bytes) *
+                                                 options_.disk_low_percent / 100);
   if (space->free_bytes < std::max(options_.disk_low_bytes, percent)) return true;
   MutexLock lock(&mu_);
   return table_.size() * options_.segment_bytes > options_.log_bytes_max;
@@ -90,26 +96,34 @@ void SegmentedLog::Maintain() {
   std::vector<Segment> freed;
   {
     MutexLock lock(&mu_);
-    if (free_soon_) freed = table_.TakeFreeable(checkpoints_.size() == 2 ? checkpoints_[1].begin_lsn : 0);
+    if (free_soon_)
+      freed = table_.TakeFreeable(checkpoints_.size() == 2 ? checkpoints_[1].begin_lsn : 0);
     free_soon_ = false;
   }
   absl::Status done;
   for (const Segment& segment : freed) done.Update(pool_.Recycle(segment.number));
   const bool low = LooksLow();
   if (low != disk_low_.exchange(low, std::memory_order_relaxed)) {
-    Log(low ? LogLevel::kWarning : LogLevel::kInfo, low ? "journal_disk_low" : "journal_disk_ok", {{"dir", options_.dir}});
+    Log(low ? LogLevel::kWarning : LogLevel::kInfo, low ? "journal_disk_low" : "journal_disk_ok",
+        {{"dir", options_.dir}});
   }
-  if (!low && done.ok() && pool_.reserves() < options_.reserve_segments) done.Update(pool_.FillReserve());
-  if (!low && done.ok() && pool_.spares() == 0 && written_end_ > options_.segment_bytes / 2) done.Update(pool_.PrepareSpare());
+  if (!low && done.ok() && pool_.reserves() < options_.reserve_segments)
+    done.Update(pool_.FillReserve());
+  if (!low && done.ok() && pool_.spares() == 0 && written_end_ > options_.segment_bytes / 2)
+    done.Update(pool_.PrepareSpare());
   const std::string error(done.message());
-  if (!done.ok() && error != maintenance_error_) Log(LogLevel::kWarning, "journal_maintenance", {{"error", error}});
+  if (!done.ok() && error != maintenance_error_)
+    Log(LogLevel::kWarning, "journal_maintenance", {{"error", error}});
   maintenance_error_ = error;
 }
 
-// An empty frame that states what was synced: so that damage to the last frames shows even though nothing was written after them.
+// An empty frame that states what was synced: so that damage to the last frames shows even though
+// nothing was written after them.
 void SegmentedLog::WriteCloseMark() {
   const Lsn written = written_lsn_.load(std::memory_order_relaxed);
-  if (!committed_ || !flushing_.empty() || written_end_ + kFrameHeaderBytes > options_.segment_bytes) return;
+  if (!committed_ || !flushing_.empty() ||
+      written_end_ + kFrameHeaderBytes > options_.segment_bytes)
+    return;
   std::shared_ptr<File> file;
   {
     MutexLock lock(&mu_);
@@ -146,14 +160,17 @@ class SegmentedLog::Checkpoint : public CheckpointWriter {
   absl::Status Finish() override {
     WHEELPIT_RETURN_IF_ERROR(log_->status());
     // A checkpoint must never know of a record that the journal may still lose.
-    if (log_->options_.durability != JournalDurability::kAlways) WHEELPIT_RETURN_IF_ERROR(log_->SyncWritten());
+    if (log_->options_.durability != JournalDurability::kAlways)
+      WHEELPIT_RETURN_IF_ERROR(log_->SyncWritten());
     const Lsn synced = log_->synced_lsn_.load(std::memory_order_acquire);
     if (end_lsn_ > synced) {
-      return MakeError(absl::StatusCode::kFailedPrecondition, "NOT_DURABLE",
-                       absl::StrFormat("the checkpoint reflects lsn %d, durable is %d", end_lsn_, synced));
+      return MakeError(
+          absl::StatusCode::kFailedPrecondition, "NOT_DURABLE",
+          absl::StrFormat("the checkpoint reflects lsn %d, durable is %d", end_lsn_, synced));
     }
     WHEELPIT_ASSIGN_OR_RETURN(const CheckpointInfo info, writer_.Finish());
-    WHEELPIT_RETURN_IF_ERROR(log_->fs_->Rename(path_, JoinPath(log_->options_.dir, CheckpointName(info.begin_lsn))));
+    WHEELPIT_RETURN_IF_ERROR(
+        log_->fs_->Rename(path_, JoinPath(log_->options_.dir, CheckpointName(info.begin_lsn))));
     finished_ = true;
     return log_->FinishCheckpoint(info, written_at_begin_);
   }
@@ -180,7 +197,8 @@ absl::Status SegmentedLog::FinishCheckpoint(const CheckpointInfo& info, uint64_t
   {
     MutexLock lock(&mu_);
     // Of the same lsn: it has replaced the other.
-    if (!checkpoints_.empty() && checkpoints_[0].begin_lsn == info.begin_lsn) checkpoints_.erase(checkpoints_.begin());
+    if (!checkpoints_.empty() && checkpoints_[0].begin_lsn == info.begin_lsn)
+      checkpoints_.erase(checkpoints_.begin());
     checkpoints_.insert(checkpoints_.begin(), info);
     while (checkpoints_.size() > 2) {
       superfluous.push_back(checkpoints_.back());
@@ -193,14 +211,15 @@ absl::Status SegmentedLog::FinishCheckpoint(const CheckpointInfo& info, uint64_t
   for (const CheckpointInfo& old : superfluous) {
     WHEELPIT_RETURN_IF_ERROR(fs_->Unlink(JoinPath(options_.dir, CheckpointName(old.begin_lsn))));
   }
-  if (wake_) wake_();      // segments are freed by the next Commit, even if it finds nothing to write
+  if (wake_) wake_();  // segments are freed by the next Commit, even if it finds nothing to write
   return absl::OkStatus();
 }
 
 JournalUsage SegmentedLog::Usage() const {
   JournalUsage usage;
   usage.written_bytes = written_bytes_.load(std::memory_order_relaxed);
-  usage.bytes_since_checkpoint = replayed_bytes_.load(std::memory_order_relaxed) + usage.written_bytes -
+  usage.bytes_since_checkpoint = replayed_bytes_.load(std::memory_order_relaxed) +
+                                 usage.written_bytes -
                                  written_at_checkpoint_.load(std::memory_order_relaxed);
   usage.disk_low = disk_low_.load(std::memory_order_relaxed);
   if (const auto space = fs_->Space(options_.dir); space.ok()) usage.free_bytes = space->free_bytes;

@@ -11,8 +11,13 @@
 namespace wheelpit {
 namespace {
 
-absl::Status IoError(absl::string_view what) { return MakeError(absl::StatusCode::kUnavailable, "IO", what); }
-absl::Status FullError() { return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL", "no space left on the simulated disk"); }
+absl::Status IoError(absl::string_view what) {
+  return MakeError(absl::StatusCode::kUnavailable, "IO", what);
+}
+absl::Status FullError() {
+  return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
+                   "no space left on the simulated disk");
+}
 absl::Status Missing(absl::string_view path) {
   return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND", absl::StrCat(path, ": no such file"));
 }
@@ -21,7 +26,8 @@ absl::Status Missing(absl::string_view path) {
 
 class FaultFileSystem::OpenFile : public File {
  public:
-  OpenFile(FaultFileSystem* disk, std::shared_ptr<Node> node, uint64_t life) : disk_(disk), node_(std::move(node)), life_(life) {}
+  OpenFile(FaultFileSystem* disk, std::shared_ptr<Node> node, uint64_t life)
+      : disk_(disk), node_(std::move(node)), life_(life) {}
 
   absl::Status WriteAt(uint64_t offset, absl::Span<const absl::string_view> pieces) override {
     std::string bytes;
@@ -30,16 +36,23 @@ class FaultFileSystem::OpenFile : public File {
     if (absl::Status alive = disk_->CheckAlive(life_); !alive.ok()) return alive;
     ++disk_->writes_;
     if (disk_->cut_in_ == 1) {
-      // The power fails during the write: it had begun, so any of its sectors may be on the platter.
+      // The power fails during the write: it had begun, so any of its sectors may be on the
+      // platter.
       disk_->Write(node_.get(), offset, bytes).IgnoreError();
     }
     if (absl::Status on = disk_->Change(); !on.ok()) return on;
     if (disk_->fail_write_in_ > 0 && --disk_->fail_write_in_ == 0) {
-      disk_->Write(node_.get(), offset, absl::string_view(bytes).substr(0, disk_->rng_.Below(bytes.size() + 1))).IgnoreError();
+      disk_
+          ->Write(node_.get(), offset,
+                  absl::string_view(bytes).substr(0, disk_->rng_.Below(bytes.size() + 1)))
+          .IgnoreError();
       return IoError("simulated write error");
     }
     if (disk_->writes_full_) {
-      disk_->Write(node_.get(), offset, absl::string_view(bytes).substr(0, disk_->rng_.Below(bytes.size() + 1))).IgnoreError();
+      disk_
+          ->Write(node_.get(), offset,
+                  absl::string_view(bytes).substr(0, disk_->rng_.Below(bytes.size() + 1)))
+          .IgnoreError();
       return FullError();
     }
     return disk_->Write(node_.get(), offset, bytes);
@@ -54,7 +67,8 @@ class FaultFileSystem::OpenFile : public File {
       node_->dirty.clear();
       return IoError("simulated sync error");
     }
-    if (node_->platter.size() != node_->cache.size()) node_->platter.resize(node_->cache.size(), '\0');
+    if (node_->platter.size() != node_->cache.size())
+      node_->platter.resize(node_->cache.size(), '\0');
     for (const uint64_t sector : node_->dirty) disk_->CopySector(node_.get(), sector);
     node_->dirty.clear();
     return absl::OkStatus();
@@ -90,7 +104,8 @@ class FaultFileSystem::OpenFile : public File {
 
 class FaultFileSystem::HeldLock : public FileLock {
  public:
-  HeldLock(FaultFileSystem* disk, std::string path, uint64_t life) : disk_(disk), path_(std::move(path)), life_(life) {}
+  HeldLock(FaultFileSystem* disk, std::string path, uint64_t life)
+      : disk_(disk), path_(std::move(path)), life_(life) {}
   ~HeldLock() override {
     MutexLock lock(&disk_->mu_);
     if (disk_->life_ == life_) disk_->locks_.erase(path_);
@@ -102,7 +117,8 @@ class FaultFileSystem::HeldLock : public FileLock {
   const uint64_t life_;
 };
 
-FaultFileSystem::FaultFileSystem(FaultOptions options) : rng_(options.seed), disk_bytes_(options.disk_bytes) {}
+FaultFileSystem::FaultFileSystem(FaultOptions options)
+    : rng_(options.seed), disk_bytes_(options.disk_bytes) {}
 FaultFileSystem::~FaultFileSystem() = default;
 
 absl::Status FaultFileSystem::CheckAlive(uint64_t life) const {
@@ -120,7 +136,8 @@ absl::Status FaultFileSystem::Change() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<FaultFileSystem::Node>> FaultFileSystem::Find(absl::string_view path) const {
+absl::StatusOr<std::shared_ptr<FaultFileSystem::Node>> FaultFileSystem::Find(
+    absl::string_view path) const {
   const auto it = names_.find(std::string(path));
   if (it == names_.end()) return Missing(path);
   return it->second;
@@ -146,7 +163,8 @@ absl::Status FaultFileSystem::Write(Node* node, uint64_t offset, absl::string_vi
   if (bytes.empty()) return absl::OkStatus();
   if (absl::Status sized = Resize(node, offset + bytes.size()); !sized.ok()) return sized;
   memcpy(node->cache.data() + offset, bytes.data(), bytes.size());
-  for (uint64_t s = offset / kSectorBytes; s <= (offset + bytes.size() - 1) / kSectorBytes; ++s) node->dirty.insert(s);
+  for (uint64_t s = offset / kSectorBytes; s <= (offset + bytes.size() - 1) / kSectorBytes; ++s)
+    node->dirty.insert(s);
   return absl::OkStatus();
 }
 
@@ -169,7 +187,8 @@ absl::StatusOr<std::unique_ptr<File>> FaultFileSystem::Open(absl::string_view pa
   const std::string name(path);
   if (mode == OpenMode::kCreate) {
     if (absl::Status on = Change(); !on.ok()) return on;
-    // A node of its own, even where a file was truncated: its old content may come back, and that is worse.
+    // A node of its own, even where a file was truncated: its old content may come back, and that
+    // is worse.
     auto created = std::make_shared<Node>();
     RenameEverywhere([name, created](Names* names) { (*names)[name] = created; });
   }
@@ -183,10 +202,11 @@ absl::Status FaultFileSystem::Rename(absl::string_view from, absl::string_view t
   if (absl::Status on = Change(); !on.ok()) return on;
   auto node = Find(from);
   if (!node.ok()) return node.status();
-  RenameEverywhere([old_name = std::string(from), new_name = std::string(to), moved = *node](Names* names) {
-    names->erase(old_name);
-    (*names)[new_name] = moved;
-  });
+  RenameEverywhere(
+      [old_name = std::string(from), new_name = std::string(to), moved = *node](Names* names) {
+        names->erase(old_name);
+        (*names)[new_name] = moved;
+      });
   return absl::OkStatus();
 }
 
@@ -196,7 +216,8 @@ absl::Status FaultFileSystem::Link(absl::string_view from, absl::string_view to)
   auto node = Find(from);
   if (!node.ok()) return node.status();
   if (names_.count(std::string(to)) > 0) return IoError(absl::StrCat(to, " exists"));
-  RenameEverywhere([name = std::string(to), linked = *node](Names* names) { (*names)[name] = linked; });
+  RenameEverywhere(
+      [name = std::string(to), linked = *node](Names* names) { (*names)[name] = linked; });
   return absl::OkStatus();
 }
 
@@ -244,7 +265,8 @@ absl::StatusOr<std::unique_ptr<FileLock>> FaultFileSystem::Lock(absl::string_vie
   MutexLock lock(&mu_);
   if (power_off_) return IoError("the simulated power is off");
   if (!locks_.insert(std::string(path)).second) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "LOCKED", absl::StrCat(path, " is held by the simulated process"));
+    return MakeError(absl::StatusCode::kFailedPrecondition, "LOCKED",
+                     absl::StrCat(path, " is held by the simulated process"));
   }
   return std::make_unique<HeldLock>(this, std::string(path), life_);
 }
@@ -337,7 +359,8 @@ void FaultFileSystem::Flip(absl::string_view path, uint64_t offset, uint8_t mask
   const auto node = Find(path);
   if (!node.ok()) return;
   for (std::string* layer : {&(*node)->cache, &(*node)->platter}) {
-    if (offset < layer->size()) (*layer)[offset] = static_cast<char>(static_cast<uint8_t>((*layer)[offset]) ^ mask);
+    if (offset < layer->size())
+      (*layer)[offset] = static_cast<char>(static_cast<uint8_t>((*layer)[offset]) ^ mask);
   }
 }
 

@@ -14,7 +14,8 @@ using testing::IsEmpty;
 class DurableQueueTest : public testing::Test {
  protected:
   DurableQueue::Effect Note(int what) {
-    return [this, what](const absl::Status& status) { seen_.push_back(status.ok() ? what : -what); };
+    return
+        [this, what](const absl::Status& status) { seen_.push_back(status.ok() ? what : -what); };
   }
   DurableQueue durable_;
   std::vector<int> seen_;

@@ -1,4 +1,5 @@
-// What is special about the memory journal; the contract of all journals is tested with journal_log.
+// What is special about the memory journal; the contract of all journals is tested with
+// journal_log.
 #include "server/journal/mem_journal.h"
 
 #include <gtest/gtest.h>
@@ -32,7 +33,8 @@ TEST(MemJournalTest, ForgetsCommittedRecordsThatNobodyPinned) {
   ASSERT_TRUE(journal.Append({Record(RecordType::kSubmit, payload)}, &first).ok());
   ASSERT_TRUE(journal.Append({Record(RecordType::kSubmit, payload)}, &pinned).ok());
   journal.Pin(pinned, 500);
-  for (int i = 0; i < 50; ++i) ASSERT_TRUE(journal.Append({Record(RecordType::kSubmit, payload)}, &last).ok());
+  for (int i = 0; i < 50; ++i)
+    ASSERT_TRUE(journal.Append({Record(RecordType::kSubmit, payload)}, &last).ok());
   EXPECT_TRUE(journal.Read(first).ok()) << "not committed yet";
   journal.Commit();
   ASSERT_TRUE(journal.Append({Record(RecordType::kSubmit, payload)}, &last).ok());

@@ -21,7 +21,8 @@ TEST(RecordTest, BytesAreThoseOfTheFormat) {
   std::string bytes;
   EncodeRecord(Example(), &bytes);
   ASSERT_EQ(bytes.size(), EncodedRecordSize(Example()));
-  const absl::string_view expected("\x05\x81\x04\x00\x08\x00\x00\x00\x88\x77\x66\x55\x44\x33\x22\x11metapay\0load", 28);
+  const absl::string_view expected(
+      "\x05\x81\x04\x00\x08\x00\x00\x00\x88\x77\x66\x55\x44\x33\x22\x11metapay\0load", 28);
   EXPECT_EQ(absl::string_view(bytes).substr(0, 28), expected);
 }
 
@@ -50,7 +51,8 @@ TEST(RecordTest, EveryFlippedBitIsSeen) {
     std::string damaged = bytes;
     damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
     size_t size = 0;
-    EXPECT_EQ(DecodeRecord(damaged, &size).status().code(), absl::StatusCode::kDataLoss) << "bit " << bit;
+    EXPECT_EQ(DecodeRecord(damaged, &size).status().code(), absl::StatusCode::kDataLoss)
+        << "bit " << bit;
   }
 }
 
@@ -59,12 +61,15 @@ TEST(RecordTest, EveryTruncationIsSeen) {
   EncodeRecord(Example(), &bytes);
   for (size_t n = 0; n < bytes.size(); ++n) {
     size_t size = 0;
-    EXPECT_EQ(DecodeRecord(absl::string_view(bytes).substr(0, n), &size).status().code(), absl::StatusCode::kDataLoss) << n;
+    EXPECT_EQ(DecodeRecord(absl::string_view(bytes).substr(0, n), &size).status().code(),
+              absl::StatusCode::kDataLoss)
+        << n;
   }
 }
 
 TEST(RecordTest, EveryTypeHasItsName) {
-  for (int type = 1; type <= 20; ++type) EXPECT_STRNE(RecordTypeName(static_cast<RecordType>(type)), "?") << type;
+  for (int type = 1; type <= 20; ++type)
+    EXPECT_STRNE(RecordTypeName(static_cast<RecordType>(type)), "?") << type;
   EXPECT_STREQ(RecordTypeName(static_cast<RecordType>(21)), "?");
   EXPECT_STREQ(RecordTypeName(RecordType::kReport), "REPORT");
 }

@@ -1,5 +1,5 @@
-// The bytes on disk are those of docs/formats.md, and a folder that format 1 wrote opens. WHEELPIT_UPDATE_GOLDENS=1 rewrites it: do so
-// only for a format that was never released.
+// The bytes on disk are those of docs/formats.md, and a folder that format 1 wrote opens.
+// WHEELPIT_UPDATE_GOLDENS=1 rewrites it: do so only for a format that was never released.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -57,7 +57,8 @@ TEST_F(FormatTest, WritesTheGoldenBytes) {
   for (const char* name : kGoldenNames) {
     const std::string path = absl::StrCat("/journal/", name);
     ASSERT_THAT(disk_.Paths(), testing::Contains(path));
-    if (getenv("WHEELPIT_UPDATE_GOLDENS") != nullptr) std::ofstream(GoldenPath(name), std::ios::binary) << disk_.Content(path);
+    if (getenv("WHEELPIT_UPDATE_GOLDENS") != nullptr)
+      std::ofstream(GoldenPath(name), std::ios::binary) << disk_.Content(path);
     EXPECT_TRUE(disk_.Content(path) == ReadGolden(name)) << name << " differs";
   }
 }
@@ -65,7 +66,8 @@ TEST_F(FormatTest, WritesTheGoldenBytes) {
 TEST_F(FormatTest, OpensTheGoldenFolder) {
   const auto before = Write();
   FaultFileSystem golden{FaultOptions{.seed = 1}};
-  for (const char* name : kGoldenNames) golden.SetContent(absl::StrCat("/journal/", name), ReadGolden(name));
+  for (const char* name : kGoldenNames)
+    golden.SetContent(absl::StrCat("/journal/", name), ReadGolden(name));
   LogLife life(&golden, options_);
   ASSERT_TRUE(life.status().ok()) << life.status();
   EXPECT_EQ(life.result().checkpoint_lsn, 4u);
@@ -88,12 +90,14 @@ TEST_F(FormatTest, AFrameIsLaidOutAsDescribed) {
   EXPECT_EQ(bytes, 4 * (20 + 4 + 20u));
   EXPECT_EQ(LoadLe<uint32_t>(segment.data() + 32), 0u);
   const uint32_t crc = LoadLe<uint32_t>(segment.data() + 36);
-  const uint32_t header_crc = Crc32c(absl::string_view(segment).substr(0, 36), Crc32c(absl::string_view(id_bytes, 8)));
+  const uint32_t header_crc =
+      Crc32c(absl::string_view(segment).substr(0, 36), Crc32c(absl::string_view(id_bytes, 8)));
   EXPECT_EQ(crc, Crc32c(absl::string_view(segment).substr(40, bytes), header_crc));
   const size_t next = (40 + bytes + 7) / 8 * 8;
   EXPECT_EQ(segment.substr(next, 4), "WPFM");
   EXPECT_EQ(LoadLe<uint64_t>(segment.data() + next + 8), 5u);
-  EXPECT_EQ(LoadLe<uint64_t>(segment.data() + next + 16), 4u) << "what was synced when it was written";
+  EXPECT_EQ(LoadLe<uint64_t>(segment.data() + next + 16), 4u)
+      << "what was synced when it was written";
   EXPECT_EQ(LoadLe<uint32_t>(segment.data() + next + 32), crc);
 }
 

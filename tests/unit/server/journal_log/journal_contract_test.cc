@@ -140,7 +140,8 @@ TEST_P(JournalContractTest, RefusesWhatIsTooLargeAndAppendsNothing) {
   EXPECT_EQ(journal_->Append({Submit(1, "m", "a"), Submit(1, meta, "")}, nullptr).status().code(),
             absl::StatusCode::kInvalidArgument);
   const std::string payload((16 << 20) + kRecordMetaMax + 1, 'p');
-  EXPECT_EQ(journal_->Append({Submit(1, "m", payload)}, nullptr).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(journal_->Append({Submit(1, "m", payload)}, nullptr).status().code(),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(journal_->last_lsn(), 0u);
   EXPECT_FALSE(journal_->Commit());
 }
@@ -161,8 +162,11 @@ TEST_P(JournalContractTest, EarlierPositionsStayReadableWhileNewOnesAreAppended)
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Journals, JournalContractTest, testing::Values("memory", "always", "interval=50", "os"),
-                         [](const auto& param) { return param.param == "interval=50" ? "interval" : param.param; });
+INSTANTIATE_TEST_SUITE_P(Journals, JournalContractTest,
+                         testing::Values("memory", "always", "interval=50", "os"),
+                         [](const auto& param) {
+                           return param.param == "interval=50" ? "interval" : param.param;
+                         });
 
 }  // namespace
 }  // namespace wheelpit

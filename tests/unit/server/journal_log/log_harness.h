@@ -1,4 +1,5 @@
-// What the tests of the segmented log share: a fold that remembers everything it was shown, and a log on a disk that can fail.
+// What the tests of the segmented log share: a fold that remembers everything it was shown, and a
+// log on a disk that can fail.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,11 +19,13 @@ namespace wheelpit {
 // The payload of the record with this lsn: any mix-up shows.
 inline std::string PayloadOf(Lsn lsn, size_t bytes) {
   std::string payload = absl::StrCat("record ", lsn, " ");
-  while (payload.size() < bytes) payload.push_back(static_cast<char>('a' + (lsn * 7 + payload.size()) % 26));
+  while (payload.size() < bytes)
+    payload.push_back(static_cast<char>('a' + (lsn * 7 + payload.size()) % 26));
   return payload;
 }
 
-// Remembers payloads by lsn, in 4 parts that are checkpointed at different moments, as a fuzzy checkpoint is.
+// Remembers payloads by lsn, in 4 parts that are checkpointed at different moments, as a fuzzy
+// checkpoint is.
 class RememberingFold : public Fold {
  public:
   static constexpr Lsn kParts = 4;
@@ -36,7 +39,8 @@ class RememberingFold : public Fold {
     while (!bytes.empty()) {
       const size_t space = bytes.find(' ');
       const size_t end = bytes.find('\n');
-      state_[std::stoull(std::string(bytes.substr(0, space)))] = std::string(bytes.substr(space + 1, end - space - 1));
+      state_[std::stoull(std::string(bytes.substr(0, space)))] =
+          std::string(bytes.substr(space + 1, end - space - 1));
       bytes.remove_prefix(end + 1);
     }
     return absl::OkStatus();
@@ -120,7 +124,8 @@ class LogLife {
     record.id = lsn;
     record.meta = "meta";
     record.payload = payload;
-    const auto appended = reserved ? log_->AppendReserved({record}, &position_) : log_->Append({record}, &position_);
+    const auto appended =
+        reserved ? log_->AppendReserved({record}, &position_) : log_->Append({record}, &position_);
     append_status_ = appended.status();
     if (!appended.ok()) return 0;
     EXPECT_EQ(*appended, lsn);
@@ -157,8 +162,10 @@ class LogLife {
   bool append_during_checkpoint_ = true;
 };
 
-// State after a life must be a prefix of the state of the life before that has every record up to `acknowledged`.
-inline void ExpectPrefix(const std::map<Lsn, std::string>& before, const std::map<Lsn, std::string>& after, Lsn acknowledged) {
+// State after a life must be a prefix of the state of the life before that has every record up to
+// `acknowledged`.
+inline void ExpectPrefix(const std::map<Lsn, std::string>& before,
+                         const std::map<Lsn, std::string>& after, Lsn acknowledged) {
   EXPECT_GE(after.size(), acknowledged) << "acknowledged records are lost";
   ASSERT_LE(after.size(), before.size());
   Lsn expected = 1;

@@ -51,7 +51,8 @@ TEST_F(PosixFileTest, TheRefusalOfASecondProcessNamesTheFirst) {
   ASSERT_TRUE(life.status().ok()) << life.status();
   LogLife second(PosixFileSystem(), options_);
   EXPECT_EQ(ErrorReason(second.status()), "LOCKED");
-  EXPECT_THAT(std::string(second.status().message()), testing::HasSubstr(absl::StrCat("process ", getpid())));
+  EXPECT_THAT(std::string(second.status().message()),
+              testing::HasSubstr(absl::StrCat("process ", getpid())));
 }
 
 TEST_F(PosixFileTest, GathersPiecesAndReadsUpToTheEnd) {
@@ -64,7 +65,8 @@ TEST_F(PosixFileTest, GathersPiecesAndReadsUpToTheEnd) {
   EXPECT_EQ(absl::string_view(out, 6), absl::string_view("\0abcde", 6));
   ASSERT_TRUE((*file)->Allocate(5000).ok());
   EXPECT_EQ(*(*file)->Size(), 5000u);
-  EXPECT_EQ(PosixFileSystem()->Open(dir_ + "/none", OpenMode::kRead).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(PosixFileSystem()->Open(dir_ + "/none", OpenMode::kRead).status().code(),
+            absl::StatusCode::kNotFound);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// Many lives of one log, each ended by a power cut, a crash or an I/O error at a random moment; after each: everything that was
-// acknowledged is there, nothing is there that was not appended, and what is there is a prefix.
+// Many lives of one log, each ended by a power cut, a crash or an I/O error at a random moment;
+// after each: everything that was acknowledged is there, nothing is there that was not appended,
+// and what is there is a prefix.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -19,7 +20,8 @@ class PowerCutRun {
     options_.segment_bytes = 4096 << rng_.Below(3);
   }
 
-  // In mode always `acknowledged` = durable_lsn; after a crash without power cut that holds in every mode.
+  // In mode always `acknowledged` = durable_lsn; after a crash without power cut that holds in
+  // every mode.
   void Run(int lives, JournalDurability durability, bool power) {
     options_.durability = durability;
     std::map<Lsn, std::string> before;
@@ -85,7 +87,8 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   return text != nullptr && absl::SimpleAtoi(text, &value) ? value : otherwise;
 }
 
-// A failure is repeated with WHEELPIT_TEST_SEED=<seed>; WHEELPIT_TEST_SEEDS=<n> runs as many from there.
+// A failure is repeated with WHEELPIT_TEST_SEED=<seed>; WHEELPIT_TEST_SEEDS=<n> runs as many from
+// there.
 void ForSeeds(uint64_t count, const std::function<void(uint64_t)>& run) {
   const uint64_t first = FromEnvironment("WHEELPIT_TEST_SEED", 1);
   if (getenv("WHEELPIT_TEST_SEED") != nullptr) count = FromEnvironment("WHEELPIT_TEST_SEEDS", 1);
@@ -112,10 +115,12 @@ TEST(PowerCutTest, AcknowledgedRecordsSurvivePowerCuts) {
 
 TEST(PowerCutTest, WrittenRecordsSurviveCrashesInEveryMode) {
   ForSeeds(40, [](uint64_t seed) { PowerCutRun(seed).Run(8, JournalDurability::kOs, false); });
-  ForSeeds(40, [](uint64_t seed) { PowerCutRun(seed).Run(8, JournalDurability::kInterval, false); });
+  ForSeeds(40,
+           [](uint64_t seed) { PowerCutRun(seed).Run(8, JournalDurability::kInterval, false); });
 }
 
-// Without a sync before the acknowledgement the same power cuts lose acknowledged records: the suite above can see it.
+// Without a sync before the acknowledgement the same power cuts lose acknowledged records: the
+// suite above can see it.
 TEST(PowerCutTest, TheSuiteSeesAnAcknowledgementBeforeSync) {
   bool lost = false;
   for (uint64_t seed = 1; seed <= 50 && !lost; ++seed) {

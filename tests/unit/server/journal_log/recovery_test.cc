@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "base/errors.h"
 #include "absl/strings/match.h"
+#include "base/errors.h"
 #include "server/journal_log/layout.h"
 #include "tests/unit/server/journal_log/log_harness.h"
 
@@ -109,7 +109,8 @@ TEST_F(RecoveryTest, EveryFlippedByteIsRefusedOrHarmless) {
       copy.Flip(path, at, static_cast<uint8_t>(1 << at % 8));
       LogLife life(&copy, options_);
       if (!life.status().ok()) {
-        ASSERT_THAT(life.status().code(), testing::AnyOf(absl::StatusCode::kDataLoss, absl::StatusCode::kFailedPrecondition))
+        ASSERT_THAT(life.status().code(), testing::AnyOf(absl::StatusCode::kDataLoss,
+                                                         absl::StatusCode::kFailedPrecondition))
             << path << " byte " << at << ": " << life.status();
         ++refused;
         continue;
@@ -132,7 +133,7 @@ TEST_F(RecoveryTest, ATornLastFrameIsCutAndSaid) {
     life.Append(600);
     ASSERT_TRUE(life.log().Commit());
     before = life.fold().state();
-    disk_.Crash();      // no clean end
+    disk_.Crash();  // no clean end
   }
   const std::string path = Segments(disk_).back();
   const size_t at = disk_.Content(path).find("record 10");
@@ -151,8 +152,8 @@ TEST_F(RecoveryTest, DamageToPromisedRecordsIsRefusedWithWhatToDo) {
   EXPECT_EQ(life.status().code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(ErrorReason(life.status()), "CORRUPT");
   EXPECT_THAT(std::string(life.status().message()),
-              AllOf(HasSubstr(path), HasSubstr("segment 1"), HasSubstr("offset "), HasSubstr("lsn 7"), HasSubstr("backup"),
-                    HasSubstr("--journal_repair")));
+              AllOf(HasSubstr(path), HasSubstr("segment 1"), HasSubstr("offset "),
+                    HasSubstr("lsn 7"), HasSubstr("backup"), HasSubstr("--journal_repair")));
 }
 
 TEST_F(RecoveryTest, RepairKeepsWhatIsBeforeTheDamageAndSetsTheRestAside) {
@@ -170,7 +171,8 @@ TEST_F(RecoveryTest, RepairKeepsWhatIsBeforeTheDamageAndSetsTheRestAside) {
     life.Append(10);
     life.log().Commit();
   }
-  EXPECT_THAT(disk_.Paths(), testing::Contains("/journal/damaged-" + segments[1].substr(strlen("/journal/"))));
+  EXPECT_THAT(disk_.Paths(),
+              testing::Contains("/journal/damaged-" + segments[1].substr(strlen("/journal/"))));
   EXPECT_THAT(disk_.Paths(), testing::Not(testing::Contains(segments[1])));
   EXPECT_THAT(disk_.Content("/journal/damaged-seg-1.log"), HasSubstr("record 8 "));
   options_.repair = false;
@@ -245,7 +247,8 @@ TEST_F(RecoveryTest, ABrokenNewestCheckpointMeansTheOlderAndALongerReplay) {
   copy.CopyFrom(disk_);
   for (const Lsn lsn : lsns) copy.Flip(absl::StrCat("/journal/ckpt-", lsn, ".bin"), 40, 1);
   LogLife life(&copy, options_);
-  EXPECT_EQ(life.status().code(), absl::StatusCode::kDataLoss) << "the start of the journal is recycled by now";
+  EXPECT_EQ(life.status().code(), absl::StatusCode::kDataLoss)
+      << "the start of the journal is recycled by now";
 }
 
 TEST_F(RecoveryTest, VersionIsChecked) {
@@ -253,7 +256,8 @@ TEST_F(RecoveryTest, VersionIsChecked) {
   const std::string version = disk_.Content("/journal/VERSION");
   EXPECT_THAT(version, testing::StartsWith("wheelpit-journal\nformat 1\nlog_id "));
   disk_.SetContent("/journal/VERSION", "wheelpit-journal\nformat 2\nwhat comes then\n");
-  EXPECT_THAT(std::string(LogLife(&disk_, options_).status().message()), HasSubstr("newer release"));
+  EXPECT_THAT(std::string(LogLife(&disk_, options_).status().message()),
+              HasSubstr("newer release"));
   disk_.SetContent("/journal/VERSION", "wheelpit-journal\nformat 0\n");
   EXPECT_EQ(ErrorReason(LogLife(&disk_, options_).status()), "OLDER_FORMAT");
   ASSERT_TRUE(disk_.Unlink("/journal/VERSION").ok());

@@ -19,7 +19,8 @@ class SegmentedLogTest : public testing::Test {
  protected:
   size_t Files(absl::string_view prefix) {
     size_t n = 0;
-    for (const std::string& path : disk_.Paths()) n += absl::StartsWith(path, absl::StrCat("/journal/", prefix));
+    for (const std::string& path : disk_.Paths())
+      n += absl::StartsWith(path, absl::StrCat("/journal/", prefix));
     return n;
   }
 
@@ -91,8 +92,10 @@ TEST_F(SegmentedLogTest, DurabilityIsParsed) {
   EXPECT_TRUE(ParseJournalDurability("always", &options_).ok());
   EXPECT_TRUE(ParseJournalDurability("os", &options_).ok());
   EXPECT_EQ(options_.durability, JournalDurability::kOs);
-  for (const char* bad : {"", "never", "interval", "interval=", "interval=0", "interval=x", "interval=60001"}) {
-    EXPECT_EQ(ParseJournalDurability(bad, &options_).code(), absl::StatusCode::kInvalidArgument) << bad;
+  for (const char* bad :
+       {"", "never", "interval", "interval=", "interval=0", "interval=x", "interval=60001"}) {
+    EXPECT_EQ(ParseJournalDurability(bad, &options_).code(), absl::StatusCode::kInvalidArgument)
+        << bad;
   }
 }
 
@@ -178,7 +181,7 @@ TEST_F(SegmentedLogTest, LowDiskRefusesNewWorkTakesOldWorkAndHeals) {
   LogLife life(&disk_, options_);
   life.Append(10);
   life.log().Commit();
-  disk_.SetDiskBytes(60'000);      // 3 files of 8 KiB and VERSION are there
+  disk_.SetDiskBytes(60'000);  // 3 files of 8 KiB and VERSION are there
   ASSERT_FALSE(life.log().Usage().disk_low);
   disk_.SetDiskBytes(36'000);
   life.Append(10);
@@ -188,7 +191,7 @@ TEST_F(SegmentedLogTest, LowDiskRefusesNewWorkTakesOldWorkAndHeals) {
   EXPECT_EQ(life.append_status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ErrorReason(life.append_status()), "DISK_LOW");
   // Ends of tasks go on, past the segment in use, until the reserve is used up too.
-  disk_.SetDiskBytes(25'000);      // no file more fits
+  disk_.SetDiskBytes(25'000);  // no file more fits
   size_t ends = 0;
   while (life.Append(500, true) != 0) {
     ++ends;
