@@ -302,6 +302,33 @@ void QueueEntry::NoteLeased(LeasedSince lease, const TaskTable& table) {
   leased_order.push_back(lease);
 }
 
+namespace {
+
+bool DueStale(const TaskTable& table, const std::pair<int64_t, uint32_t>& due) {
+  const TaskSlot& slot = table[due.second];
+  const bool waits = slot.state == TaskState::kDelayed || slot.state == TaskState::kRetryWait;
+  return !waits || slot.due_ms != due.first;
+}
+
+}  // namespace
+
+void QueueEntry::NoteDue(int64_t due_ms, uint32_t index, const TaskTable& table) {
+  const uint64_t timers = tasks[static_cast<size_t>(TaskState::kDelayed)] + tasks[static_cast<size_t>(TaskState::kRetryWait)];
+  if (due_heap.size() > 2 * timers + 64) {
+    std::erase_if(due_heap, [&table](const auto& due) { return DueStale(table, due); });
+    std::make_heap(due_heap.begin(), due_heap.end(), std::greater<>());
+  }
+  due_heap.emplace_back(due_ms, index);
+  std::push_heap(due_heap.begin(), due_heap.end(), std::greater<>());
+}
+
+void QueueEntry::PruneDue(const TaskTable& table) {
+  while (!due_heap.empty() && DueStale(table, due_heap.front())) {
+    std::pop_heap(due_heap.begin(), due_heap.end(), std::greater<>());
+    due_heap.pop_back();
+  }
+}
+
 void QueueFold::AddTotals(const FoldEvents& events) {
   for (const FoldEvent& event : events) {
     if (QueueEntry* entry = queue(event.queue)) entry->totals[static_cast<size_t>(event.kind)] += event.n;

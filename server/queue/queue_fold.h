@@ -77,8 +77,12 @@ struct QueueEntry {
   std::deque<LeasedSince> leased_order;                 // likewise
   std::deque<std::pair<uint32_t, uint32_t>> waiting;    // consumers that may take a task: (index, generation); likewise
   bool active = false;                                  // is in the dispatcher's list
+  uint64_t first_ready = 0;                             // tasks that became READY for the first time in this process
 
   void NoteLeased(LeasedSince lease, const TaskTable& tasks);
+  void NoteDue(int64_t due_ms, uint32_t index, const TaskTable& tasks);
+  // Drops what is stale at the front of due_heap.
+  void PruneDue(const TaskTable& tasks);
 };
 
 class QueueFold {

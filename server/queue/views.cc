@@ -198,9 +198,8 @@ QueueStats WorkQueueImpl::StatsOf(const QueueEntry& entry, int64_t now) const {
     stats.oldest_leased_since_ms = lease.since_ms;
     break;
   }
-  const uint64_t waiting = entry.tasks[static_cast<size_t>(TaskState::kDelayed)] +
-                           entry.tasks[static_cast<size_t>(TaskState::kRetryWait)];
-  if (waiting > 0 && !entry.due_heap.empty()) stats.next_due_ms = entry.due_heap.front().first;
+  if (!entry.due_heap.empty()) stats.next_due_ms = entry.due_heap.front().first;
+  stats.first_ready = entry.first_ready;
   const auto total = [&entry](QueueEventKind kind) { return entry.visible_totals[static_cast<size_t>(kind)]; };
   stats.submitted = total(QueueEventKind::kSubmitted);
   stats.leased = total(QueueEventKind::kLeased);

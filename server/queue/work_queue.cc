@@ -84,7 +84,13 @@ void WorkQueueImpl::RunEffect(Effect& effect, const absl::Status& status) {
         CountState(fold_.tasks[effect.index].queue, effect.from, effect.to, effect.bytes);
       }
       const auto it = pending_.find(effect.index);
-      if (it != pending_.end() && it->second.last == effect.lsn) {
+      if (it != pending_.end() && it->second.last != effect.lsn) {
+        std::vector<std::pair<Lsn, TaskSlot>>& steps = it->second.steps;
+        while (!steps.empty() && steps.front().first <= effect.lsn) {
+          it->second.visible = steps.front().second;
+          steps.erase(steps.begin());
+        }
+      } else if (it != pending_.end()) {
         pending_.erase(it);
         fold_.tasks[effect.index].clear(kPending);
         Settle(effect.index);
@@ -126,6 +132,10 @@ void WorkQueueImpl::CountState(uint32_t queue, TaskState from, TaskState to, uin
   };
   move(from, false);
   move(to, true);
+  if (from == TaskState::kDelayed || from == TaskState::kRetryWait) entry.PruneDue(fold_.tasks);
+  if (to == TaskState::kReady && recovered_ && (from == TaskState::kUnspecified || from == TaskState::kDelayed)) {
+    ++entry.first_ready;
+  }
   terminal_tasks_ += (IsTerminal(to) ? 1u : 0u);
   terminal_tasks_ -= (IsTerminal(from) ? 1u : 0u);
 }
@@ -145,6 +155,7 @@ void WorkQueueImpl::MarkPending(uint32_t index, Lsn lsn, bool visible) {
   TaskSlot& slot = fold_.tasks[index];
   auto [it, inserted] = pending_.try_emplace(index);
   if (inserted && visible) it->second.visible = slot;
+  if (!inserted) it->second.steps.emplace_back(it->second.last, slot);
   it->second.last = lsn;
   slot.set(kPending);
 }
@@ -168,8 +179,7 @@ void WorkQueueImpl::Settle(uint32_t index) {
     case TaskState::kDelayed:
     case TaskState::kRetryWait:
       wheel_.Add(index, slot.due_ms);
-      entry.due_heap.emplace_back(slot.due_ms, index);
-      std::push_heap(entry.due_heap.begin(), entry.due_heap.end(), std::greater<>());
+      entry.NoteDue(slot.due_ms, index, fold_.tasks);
       break;
     case TaskState::kLeased:
       wheel_.Add(index, slot.due_ms);

@@ -119,6 +119,7 @@ class WorkQueueImpl : public WorkQueue {
   struct PendingTask {
     Lsn last = 0;
     TaskSlot visible;  // state kUnspecified: not visible at all
+    std::vector<std::pair<Lsn, TaskSlot>> steps;  // what is visible from these records' durability on, before `last`
   };
   struct TaskWaiter {
     uint64_t number = 0;

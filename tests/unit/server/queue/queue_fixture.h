@@ -82,7 +82,7 @@ class QueueTest : public ::testing::Test {
   // What the engine does at each start: EpochMeta{epoch, hash_key}, durable before SetEpoch.
   void WriteEpoch() {
     ++epoch_;
-    std::string meta = {0x10, static_cast<char>(epoch_), 0x2A, 16};
+    std::string meta = {0x10, static_cast<char>((epoch_ & 0x7F) | 0x80), static_cast<char>(epoch_ >> 7), 0x2A, 16};
     meta.append(kTestKey.begin(), kTestKey.end());
     const RecordView record{RecordType::kEpoch, 0, 0, meta, {}};
     ASSERT_TRUE(journal_->Append({&record, 1}, nullptr).ok());
