@@ -306,8 +306,14 @@ bool CounterFoldImpl::LoadOneSeries(Lsn as_of, uint32_t family, absl::string_vie
       !GetBytes(in, &packed) || !IsPackedLabels(packed)) {
     return false;
   }
-  const auto id = store_->FindOrCreate(family, LabelsView(packed).ToLabels(), created_ms, /*limited=*/false);
-  if (!id.ok() || store_->at(*id).published) return false;
+  const Labels labels = LabelsView(packed).ToLabels();
+  if (const SeriesId older = store_->Find(family, labels); older != 0) {
+    // It expired after its chunk was taken, and began anew before this one was.
+    journal_series_.erase(store_->at(older).journal_id);
+    store_->Remove({&older, 1}, created_ms);
+  }
+  const auto id = store_->FindOrCreate(family, labels, created_ms, /*limited=*/false);
+  if (!id.ok()) return false;
   Series& s = store_->at(*id);
   s.journal_id = journal_id;
   s.changed_ms = changed_ms;

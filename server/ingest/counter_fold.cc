@@ -156,8 +156,7 @@ void CounterFoldImpl::ForgetAppended(absl::Span<const SeriesId> series) {
 bool CounterFoldImpl::IsForgetting(SeriesId id) const {
   if (forgetting_.empty()) return false;
   const Series& s = store_->at(id);
-  const auto it = forgetting_.find({s.family, std::string(s.labels().packed())});
-  return it != forgetting_.end() && it->second == id;
+  return forgetting_.contains({s.family, std::string(s.labels().packed())});
 }
 
 void CounterFoldImpl::ApplyForget(Lsn lsn, absl::Span<const SeriesId> series, absl::Span<const ReporterNumber> reporters,
@@ -401,16 +400,10 @@ absl::Status CounterFoldImpl::ResolveColumns(Lsn lsn, const ReportColumns& colum
 absl::Status CounterFoldImpl::ReplayForget(Lsn lsn, const RecordView& record) {
   WHEELPIT_ASSIGN_OR_RETURN(const ForgetRecord forget, DecodeForget(record));
   std::vector<SeriesId> series;
-  SeriesId id;
-  for (const JournalSeriesId journal_id : forget.series) {
-    WHEELPIT_RETURN_IF_ERROR(ResolveSeries(lsn, journal_id, &id));
-    if (id != 0) series.push_back(id);
-    journal_series_.erase(journal_id);
-  }
-  for (const NewSeries& unnamed : forget.unnamed) {
-    const auto family = store_->FindFamily(unnamed.family);
+  for (const NewSeries& expired : forget.series) {
+    const auto family = store_->FindFamily(expired.family);
     if (!family.has_value()) continue;
-    id = store_->Find(*family, unnamed.labels);
+    const SeriesId id = store_->Find(*family, expired.labels);
     if (id != 0 && Applies(lsn, id)) series.push_back(id);
   }
   std::vector<ReporterNumber> reporters;

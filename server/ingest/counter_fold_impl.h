@@ -70,6 +70,7 @@ class CounterFoldImpl final : public CounterFold {
   void ApplyReport(Lsn lsn, const ReportEffect& effect);
   // FORGET is appended: the keys are free for new series, the queue's events find the old ones until ApplyForget.
   void ForgetAppended(absl::Span<const SeriesId> series);
+  // The series, or an older one of its key, waits for its FORGET: one at a time.
   bool IsForgetting(SeriesId id) const;
   void ApplyForget(Lsn lsn, absl::Span<const SeriesId> series, absl::Span<const ReporterNumber> reporters, int64_t at_ms);
   // The reporter is `state` since `at_ms`. The store's write lock is held.

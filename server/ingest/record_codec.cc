@@ -193,11 +193,10 @@ absl::StatusOr<DecodedReport> DecodeReport(const RecordView& record) {
 void EncodeForget(const ForgetRecord& forget, std::string* meta, std::string* payload) {
   pb::ForgetMeta m;
   m.set_at_ms(forget.at_ms);
-  SetRepeated(forget.series, m.mutable_series());
   SetRepeated(forget.reporters, m.mutable_reporters());
   m.SerializeToString(meta);
   pb::ReportBody body;
-  for (const NewSeries& series : forget.unnamed) SeriesToProto(series, body.add_series());
+  for (const NewSeries& series : forget.series) SeriesToProto(series, body.add_series());
   body.SerializeToString(payload);
 }
 
@@ -207,11 +206,10 @@ absl::StatusOr<ForgetRecord> DecodeForget(const RecordView& record) {
   if (!Parse(&m, record.meta) || !Parse(&body, record.payload)) return Corrupt("a FORGET record does not parse");
   ForgetRecord forget;
   forget.at_ms = m.at_ms();
-  forget.series = ToVector(m.series());
   forget.reporters = ToVector(m.reporters());
   for (const pb::SeriesMeta& series : body.series()) {
-    forget.unnamed.emplace_back();
-    if (!SeriesFromProto(series, &forget.unnamed.back())) return Corrupt("a FORGET record has half a label");
+    forget.series.emplace_back();
+    if (!SeriesFromProto(series, &forget.series.back())) return Corrupt("a FORGET record has half a label");
   }
   return forget;
 }

@@ -68,13 +68,11 @@ struct ReportDefinitions {
   std::vector<NewSeries> series;
 };
 
-// Expired series and reporters.
+// Expired series and reporters. By key: replay may come to it with a series that only events after the checkpoint's begin made.
 struct ForgetRecord {
   int64_t at_ms = 0;
-  std::vector<JournalSeriesId> series;
+  std::vector<NewSeries> series;  // id 0: no REPORT has named it
   std::vector<uint32_t> reporters;
-  // Series that no REPORT has named (counted by submits only).
-  std::vector<NewSeries> unnamed;
 };
 
 struct DecodedReport {
@@ -83,8 +81,8 @@ struct DecodedReport {
   ReportColumns columns;
 };
 
-// Series per FORGET at most, so that its meta keeps far below its bound.
-inline constexpr size_t kForgetItemsMax = 4000;
+// Of each kind per FORGET at most, so that the record keeps far below its bounds.
+inline constexpr size_t kForgetItemsMax = 2000;
 
 // Both replace what is in `meta` and `payload`.
 void EncodeReport(const ReportHeader& header, const ReportDefinitions& definitions, const ReportColumns& columns, std::string* meta,

@@ -21,8 +21,8 @@ constexpr size_t kScanTicks = 60;
 constexpr size_t kScanMin = 4096;
 constexpr size_t kFreePendingMax = 64;
 constexpr size_t kReporterIdBytesMax = 128;
-// FORGET items with a whole key each.
-constexpr size_t kUnnamedPerForget = 100;
+// Keys of expired series in one FORGET.
+constexpr size_t kForgetBytes = 1 << 20;
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 
 absl::Status CheckHello(const ReportHello& hello) {
@@ -157,7 +157,10 @@ BatchAck ReportIngestImpl::MakeAck(uint64_t through_seq) const {
 
 absl::Status ReportIngestImpl::Append(std::unique_ptr<PendingReport>* pending, uint64_t through_seq, ReportStream::AckDone* done) {
   PendingReport* const p = pending->get();
+  // The deltas live with the effect alone; the record borrows them.
+  p->columns.counter_deltas.swap(p->effect.counter_deltas);
   EncodeReport(p->effect.header, p->definitions, p->columns, &meta_, &payload_);
+  p->columns.counter_deltas.swap(p->effect.counter_deltas);
   RecordView record;
   record.type = RecordType::kReport;
   record.meta = meta_;
@@ -256,9 +259,12 @@ void ReportIngestImpl::AdvanceSeries(int64_t now) {
   }
   std::vector<SeriesId> expired;
   SeriesId id = scan_;
-  for (size_t looked = 0; looked < n && id < end && expired.size() < kForgetItemsMax; ++looked, ++id) {
+  size_t bytes = 0;
+  for (size_t looked = 0; looked < n && id < end && expired.size() < kForgetItemsMax && bytes < kForgetBytes; ++looked, ++id) {
     const Series* s = store_->find(id);
-    if (s != nullptr && MayExpire(*s, now)) expired.push_back(id);
+    if (s == nullptr || !MayExpire(*s, now)) continue;
+    expired.push_back(id);
+    bytes += s->packed_labels_size;
   }
   scan_ = id < end ? id : 1;
   if (expired.empty()) return;
@@ -279,17 +285,9 @@ void ReportIngestImpl::Forget(std::vector<SeriesId> series, std::vector<Reporter
   ForgetRecord forget;
   forget.at_ms = now;
   forget.reporters = reporters;
-  std::vector<SeriesId> taken;
   for (const SeriesId id : series) {
     const Series& s = store_->at(id);
-    if (s.journal_id != 0) {
-      forget.series.push_back(s.journal_id);
-    } else if (forget.unnamed.size() < kUnnamedPerForget) {
-      forget.unnamed.push_back({0, store_->family_at(s.family).family.name, s.labels().ToLabels()});
-    } else {
-      continue;  // the next pass finds it again
-    }
-    taken.push_back(id);
+    forget.series.push_back({s.journal_id, store_->family_at(s.family).family.name, s.labels().ToLabels()});
   }
   EncodeForget(forget, &meta_, &payload_);
   RecordView record;
@@ -300,11 +298,11 @@ void ReportIngestImpl::Forget(std::vector<SeriesId> series, std::vector<Reporter
   if (!lsn.ok()) return;  // nothing is forgotten; the next pass tries again
   {
     SeriesStore::WriteLock lock(store_);
-    fold_->ForgetAppended(taken);
+    fold_->ForgetAppended(series);
   }
-  if (!taken.empty()) {
-    std::vector<bool> by_id(*std::max_element(taken.begin(), taken.end()) + size_t{1});
-    for (const SeriesId id : taken) by_id[id] = true;
+  if (!series.empty()) {
+    std::vector<bool> by_id(*std::max_element(series.begin(), series.end()) + size_t{1});
+    for (const SeriesId id : series) by_id[id] = true;
     for (ReportStreamImpl* stream : streams_) stream->SeriesForgotten(by_id);
   }
   for (const ReporterNumber number : reporters) {
@@ -312,10 +310,10 @@ void ReportIngestImpl::Forget(std::vector<SeriesId> series, std::vector<Reporter
     reporter->forgotten = true;
     fold_->reporters().Detach(reporter);
   }
-  durable_->After(*lsn, [this, at = *lsn, taken = std::move(taken), reporters = std::move(reporters), now](const absl::Status& status) {
+  durable_->After(*lsn, [this, at = *lsn, series = std::move(series), reporters = std::move(reporters), now](const absl::Status& status) {
     if (!status.ok()) return;
-    fold_->ApplyForget(at, taken, reporters, now);
-    probe_.expired_ttl->Add(taken.size());
+    fold_->ApplyForget(at, series, reporters, now);
+    probe_.expired_ttl->Add(series.size());
   });
 }
 
