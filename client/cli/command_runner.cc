@@ -229,6 +229,9 @@ class Run {
 
 CommandResult RunCommand(const CommandOptions& options) {
   WHEELPIT_CHECK(!options.arguments.empty());
+  // A program may end without having read its input.
+  static const bool ignored = ::signal(SIGPIPE, SIG_IGN) != SIG_ERR;
+  WHEELPIT_CHECK(ignored);
   return Run(options).Go();
 }
 

@@ -4,7 +4,8 @@
 //   CommandResult r = RunCommand({.arguments = {"xz", "-9e"}, .input = payload, .timeout_ms =
 //   60'000, .cancelled = [] { return false; }});
 //
-// Thread-safe. Blocks until the program has ended, and what it left running in its group is killed.
+// Thread-safe. This process ignores SIGPIPE from the first call on. Blocks until the program has
+// ended, and what it left running in its group is killed.
 #pragma once
 
 #include <cstdint>
