@@ -285,7 +285,7 @@ absl::StatusOr<Lsn> SegmentedLog::AppendAny(absl::Span<const RecordView> records
   }
   // A Commit that finds something is followed by another one, so only the first record after
   // nothing needs to wake.
-  if (was_empty && wake_) wake_();
+  if ((was_empty || full_.load(std::memory_order_relaxed)) && wake_) wake_();
   return first;
 }
 
@@ -389,10 +389,12 @@ bool SegmentedLog::Commit() {
   absl::Status done = WriteFlushing();
   if (absl::IsResourceExhausted(done)) {
     // Not promised to anybody yet: the next Commit tries the same bytes again.
+    full_.store(true, std::memory_order_relaxed);
     if (!disk_low_.exchange(true))
       Log(LogLevel::kError, "journal_disk_full", {{"error", std::string(done.message())}});
     return false;
   }
+  full_.store(false, std::memory_order_relaxed);
   if (done.ok()) {
     const Lsn written = flushing_.last_lsn();
     written_lsn_.store(written, std::memory_order_release);

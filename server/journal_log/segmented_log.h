@@ -152,6 +152,7 @@ class SegmentedLog : public Journal {
   std::atomic<Lsn> synced_lsn_{0};        // release after a sync
   std::atomic<Lsn> durable_lsn_{0};       // release by the journal thread, acquire by whoever looks
   std::atomic<bool> disk_low_{false};     // relaxed: a hint that refreshes itself
+  std::atomic<bool> full_{false};  // relaxed: a commit waits for space, so every append wakes it
   std::atomic<uint64_t> written_bytes_{0};  // relaxed: a statistic
   // Of the journal behind the newest checkpoint: what recovery replayed (0 once there is a newer
   // one), and written_bytes_ then.

@@ -229,10 +229,14 @@ TEST_F(SegmentedLogTest, AFullDiskInTheMiddleOfAWriteIsTriedAgain) {
   EXPECT_EQ(life.log().Read(life.position())->payload, PayloadOf(2, 700));
   life.Append(10);
   EXPECT_FALSE(life.log().Commit());
+  int woken = 0;
+  life.log().SetWorkAvailable([&] { ++woken; });
   disk_.SetWritesFull(false);
+  life.Append(10);
+  EXPECT_EQ(woken, 1) << "the commit that waits for space must be tried again";
   while (life.log().Commit()) {
   }
-  EXPECT_EQ(life.log().durable_lsn(), 3u);
+  EXPECT_EQ(life.log().durable_lsn(), 4u);
   const auto before = life.fold().state();
   disk_.PowerCut();
   LogLife again(&disk_, options_);
