@@ -65,8 +65,9 @@ bool GetFamily(absl::string_view* in, Family* family) {
   return true;
 }
 
-void PutSeries(const Series& s, std::string* out) {
-  PutVarint(s.journal_id, out);
+// A number that only a record under way gives to the series comes again with it, or never.
+void PutSeries(const Series& s, JournalSeriesId ids_folded, std::string* out) {
+  PutVarint(s.journal_id < ids_folded ? s.journal_id : 0, out);
   PutSigned(s.created_ms, out);
   PutSigned(s.changed_ms, out);
   PutVarint((s.counter.is_double() ? kDoubleTotal : kNoFlags) | (s.queue_fed ? kQueueFed : kNoFlags) | (s.pinned ? kPinned : kNoFlags) |
@@ -218,7 +219,7 @@ void CounterFoldImpl::EncodeSeries(std::string* out) {
     const auto [place, is_new] = family_place.try_emplace(s->family, family_place.size());
     if (is_new) PutFamily(store_->family_at(s->family).family, &families);
     PutVarint(place->second, &body);
-    PutSeries(*s, &body);
+    PutSeries(*s, journal_ids_folded_, &body);
     ++n;
   }
   if (n == 0) return;
@@ -316,6 +317,8 @@ bool CounterFoldImpl::LoadOneSeries(Lsn as_of, uint32_t family, absl::string_vie
   if (!id.ok()) return false;
   Series& s = store_->at(*id);
   s.journal_id = journal_id;
+  next_journal_id_ = std::max(next_journal_id_, journal_id + 1);
+  journal_ids_folded_ = std::max(journal_ids_folded_, journal_id + 1);
   s.changed_ms = changed_ms;
   s.queue_fed = (flags & kQueueFed) != 0;
   s.pinned = (flags & kPinned) != 0;

@@ -48,7 +48,10 @@ void CounterFoldImpl::ApplyReport(Lsn lsn, const ReportEffect& effect) {
   Reporter* const reporter = reporters_.Find(effect.header.reporter_number);
   WHEELPIT_CHECK(reporter != nullptr, "lsn %d: reporter %d", lsn, effect.header.reporter_number);
   SeriesStore::WriteLock lock(store_);
-  for (const SeriesId id : effect.defined) store_->Publish(id, effect.header.at_ms);
+  for (const SeriesId id : effect.defined) {
+    store_->Publish(id, effect.header.at_ms);
+    journal_ids_folded_ = std::max(journal_ids_folded_, store_->at(id).journal_id + 1);
+  }
   // A new incarnation begins before its samples, an end comes after the last of them.
   if (effect.applies_to_reporter && effect.header.hello) WithdrawGauges(reporter, lsn, effect.header.at_ms);
   ApplySamples(effect, reporter);

@@ -122,6 +122,7 @@ class CounterFoldImpl final : public CounterFold {
   uint64_t history_id_ = 0;
   int64_t history_start_ms_ = 0;
   JournalSeriesId next_journal_id_ = 1;
+  JournalSeriesId journal_ids_folded_ = 1;  // ids below it are defined by folded records
   Lsn folded_lsn_ = 0;
   int64_t last_at_ms_ = 0;
   int64_t live_min_ms_ = 10'000;
