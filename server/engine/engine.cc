@@ -272,7 +272,7 @@ bool EngineImpl::RunOnce() {
   bool worked = RunCommands();
   // The durable position is read before the status: what became durable before a failure is still answered as such.
   const Lsn durable = journal_->durable_lsn();
-  if (durable > durable_.advanced()) {
+  if (durable > durable_.advanced() || durable_.Due(durable)) {
     durable_.Advance(durable);
     worked = true;
   }
@@ -375,7 +375,8 @@ int64_t EngineImpl::NextDeadline() const {
 
 void EngineImpl::WaitForWork() {
   const int64_t deadline = NextDeadline();
-  const bool durable_waits = journal_->durable_lsn() > durable_.advanced();
+  const Lsn durable = journal_->durable_lsn();
+  const bool durable_waits = durable > durable_.advanced() || durable_.Due(durable);
   MutexLock lock(&mu_);
   if (!inbox_.empty() || woken_ || durable_waits || shut_ || batch_next_ < batch_.size()) {
     woken_ = false;

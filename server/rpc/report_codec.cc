@@ -25,6 +25,7 @@ uint64_t EncodedBytes(const v1::Batch& proto) {
   uint64_t bytes = samples * 15;
   for (const auto& def : proto.families()) bytes += def.ByteSizeLong();
   for (const auto& def : proto.series()) bytes += def.ByteSizeLong();
+  for (const auto& sub : proto.subs()) bytes += sub.ByteSizeLong();
   for (const auto& sample : proto.histograms()) bytes += sample.ByteSizeLong();
   for (const auto& sample : proto.native_histograms()) bytes += sample.ByteSizeLong();
   for (const auto& sample : proto.summaries()) bytes += sample.ByteSizeLong();
@@ -66,6 +67,7 @@ ReportBatch BatchFromProto(const v1::Batch& proto) {
   batch.gauge_refs = Column(proto.gauge_refs());
   batch.gauge_values = Column(proto.gauge_values());
   batch.gauge_removes = Column(proto.gauge_removes());
+  for (const v1::SubDeltas& sub : proto.subs()) batch.subs.push_back({sub.ref(), Column(sub.deltas())});
   batch.encoded_bytes = EncodedBytes(proto);
   batch.unsupported_samples =
       static_cast<uint32_t>(proto.histograms_size() + proto.native_histograms_size() + proto.summaries_size());
