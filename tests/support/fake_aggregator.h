@@ -59,8 +59,8 @@ class FakeAggregator {
   // Counter families that are refused with TYPE_CONFLICT.
   void RefuseFamily(const std::string& family);
   // The lease is taken away and the task READY again.
-  void LoseLease(const std::string& task_id);
-  void RequestCancel(const std::string& task_id);
+  void LoseLease(const std::string& task_id) ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  void RequestCancel(const std::string& task_id) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void SetResultBytesMax(size_t bytes);
 
   // Totals of counters and values of gauges by `name{label="value"}`, labels sorted.
