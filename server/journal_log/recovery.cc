@@ -189,6 +189,8 @@ absl::Status LogRecovery::Replay(absl::Span<Fold* const> folds,
           ReplayFrame(folds, segment, offset, header,
                       absl::string_view(bytes).substr(offset + kFrameHeaderBytes, header.bytes)));
       synced_lsn_ = std::max(synced_lsn_, header.synced_lsn);
+      while (!unproven_.empty() && unproven_.front().last_lsn <= synced_lsn_) unproven_.pop_front();
+      unproven_.push_back({index, offset, kFrameHeaderBytes + header.bytes, expected + header.count - 1});
       if (expected + header.count > result_.checkpoint_lsn + 1)
         replayed_bytes_ += FrameSpace(header.bytes);
       expected += header.count;
@@ -210,6 +212,7 @@ absl::Status LogRecovery::Replay(absl::Span<Fold* const> folds,
     break;
   }
   if (segments_.empty()) WHEELPIT_RETURN_IF_ERROR(EndOfChain(0, 0, expected, ""));
+  WHEELPIT_RETURN_IF_ERROR(RewriteUnproven());
   result_.last_lsn = expected - 1;
   for (const Lsn lsn : damaged_checkpoints_) {
     const std::string name = CheckpointName(lsn);
@@ -291,6 +294,21 @@ absl::Status LogRecovery::Damage(const Segment& segment, uint64_t offset, Lsn ls
                                    "lsn %d, loses the rest, and sets its files aside as damaged-*",
                                    JoinPath(dir_, SegmentName(segment.number)), segment.number,
                                    offset, lsn, why, dir_, lsn));
+}
+
+// A sync that failed in the process before may have left bytes that the system shows but no longer means to write. Written once
+// more they are dirty again, and the sync that follows recovery covers them.
+absl::Status LogRecovery::RewriteUnproven() const {
+  std::string bytes;
+  for (const Unproven& frame : unproven_) {
+    if (frame.segment >= segments_.size()) continue;
+    File* const file = segments_[frame.segment].file.get();
+    bytes.resize(frame.bytes);
+    WHEELPIT_ASSIGN_OR_RETURN(const size_t got, file->ReadAt(frame.offset, frame.bytes, bytes.data()));
+    const absl::string_view piece = absl::string_view(bytes).substr(0, got);
+    WHEELPIT_RETURN_IF_ERROR(file->WriteAt(frame.offset, absl::MakeConstSpan(&piece, 1)));
+  }
+  return absl::OkStatus();
 }
 
 // A frame that was cut must never come back: a new one of the same bytes in front of it would join

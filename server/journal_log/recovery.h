@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -63,6 +64,7 @@ class LogRecovery {
   absl::Status EndOfChain(size_t index, uint64_t offset, Lsn expected, absl::string_view bytes);
   absl::Status Damage(const Segment& segment, uint64_t offset, Lsn lsn,
                       const std::string& why) const;
+  absl::Status RewriteUnproven() const;
   absl::Status EraseTail(const Segment& segment, uint64_t offset, uint64_t bytes) const;
   absl::Status SetAside(size_t index);
 
@@ -78,6 +80,14 @@ class LogRecovery {
   std::vector<Lsn> damaged_checkpoints_;
   RecoveryResult result_;
   Lsn synced_lsn_ = 0;
+  // Frames of the chain that no frame behind them calls synced, oldest first.
+  struct Unproven {
+    size_t segment;
+    uint64_t offset;
+    uint64_t bytes;
+    Lsn last_lsn;
+  };
+  std::deque<Unproven> unproven_;
   uint64_t tail_segment_ = 0;
   uint64_t tail_offset_ = 0;
   uint32_t tail_crc_ = 0;
