@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "server/engine/meta_fold.h"
 #include "server/engine/probe.h"
 #include "server/engine/record_codec.h"
+#include "server/scaling/queue_scalers.h"
 
 namespace wheelpit {
 namespace {
@@ -40,7 +42,9 @@ class EngineImpl final : public Engine {
         queue_(WorkQueue::Create(options.queue, journal, &durable_, counter_.get(), &rng_)),
         ingest_(ReportIngest::Create(options.ingest, journal, &durable_, &store_, counter_.get())),
         meta_(journal),
-        checkpointer_(journal, &durable_, background, this, {&meta_, queue_.get(), counter_.get()}) {
+        scalers_(journal),
+        checkpointer_(journal, &durable_, background, this, {&meta_, queue_.get(), counter_.get(), &scalers_}) {
+    queue_->SetStatsCompleter([this](ShardStats* stats) { scalers_.Update(stats); });
     // Rounds append; one wake-up at the end of a round is enough for all of them.
     journal_->SetWorkAvailable([this] { appended_.store(true, std::memory_order_relaxed); });
     journal_->SetDurableObserver([this] { Wake(); });
@@ -152,6 +156,7 @@ class EngineImpl final : public Engine {
   std::unique_ptr<WorkQueue> queue_;
   std::unique_ptr<ReportIngest> ingest_;
   MetaFold meta_;
+  QueueScalers scalers_;
   Checkpointer checkpointer_;
   std::function<void()> commit_waker_;
   std::function<void()> state_observer_;
@@ -180,7 +185,7 @@ class EngineImpl final : public Engine {
 
 absl::Status EngineImpl::Recover(std::function<void(double)> progress) {
   const int64_t began_ns = clock_->MonotonicNanos();
-  Fold* const folds[] = {&meta_, queue_.get(), counter_.get()};
+  Fold* const folds[] = {&meta_, queue_.get(), counter_.get(), &scalers_};
   absl::StatusOr<RecoveryResult> result = journal_->Recover(folds, [&](double share) {
     probe_.recovery_progress->Set(share);
     if (progress) progress(share);
@@ -240,7 +245,7 @@ void EngineImpl::FinishRecovery(const absl::Status& durable) {
   SipKey hash_key;
   std::copy_n(meta_.epoch().hash_key.begin(), hash_key.size(), hash_key.begin());
   queue_->SetEpoch(meta_.epoch().epoch, hash_key);
-  for (Fold* fold : {static_cast<Fold*>(&meta_), static_cast<Fold*>(queue_.get()), static_cast<Fold*>(counter_.get())}) {
+  for (Fold* fold : std::initializer_list<Fold*>{&meta_, queue_.get(), counter_.get(), &scalers_}) {
     if (absl::Status status = fold->RecoveryDone(now); !status.ok()) return Fail(status);
   }
   queue_->PublishStats(now);
@@ -340,6 +345,9 @@ bool EngineImpl::RunTimers(int64_t now) {
 void EngineImpl::Housekeep(int64_t now) {
   housekeeping_due_ms_ = now + kHousekeepingMs;
   meta_.NoteTime(now);
+  scalers_.Save(now);
+  // Ages, rates and estimates move when nothing else does.
+  stats_dirty_ = true;
   const JournalUsage usage = journal_->Usage();
   const uint64_t bytes_due = std::max(options_.checkpoint_bytes, usage.checkpoint_bytes);
   if (!checkpointer_.running() && usage.bytes_since_checkpoint >= kCheckpointBytesMin &&

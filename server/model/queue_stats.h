@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,9 +40,21 @@ struct QueueFlags {
   friend bool operator==(const QueueFlags&, const QueueFlags&) = default;
 };
 
+// How many workers the queue needs, and why (server/scaling).
+struct QueueScaling {
+  bool active = false;          // work exists, or came within the last minute
+  double needed_workers = 0;    // 0 unless active
+  double arrival_rate = 0;      // tasks/s that become READY for the first time
+  double service_s = 0;         // of one execution
+  double offered_slots = 0;     // busy slots that the arrivals come to
+  double slots_per_task = 0;    // slots that one waiting task needs
+  const char* largest_term = "none";  // static; what decides needed_workers
+};
+
 // A snapshot of one queue. Counts are of one moment; they equal a recount.
 struct QueueStats {
   std::string name;
+  uint32_t number = 0;  // in the journal; no other queue ever has it
   QueueConfig config;
   QueueFlags flags;
   int64_t at_ms = 0;
@@ -63,6 +76,8 @@ struct QueueStats {
   // Totals over the whole history, as the journaled counters count them.
   uint64_t submitted = 0, leased = 0, completed = 0, failed_attempts = 0, retried = 0, dead_lettered = 0, released = 0,
            redelivered = 0, cancelled = 0, expired = 0;
+  // Absent where nothing measures the queue.
+  std::optional<QueueScaling> scaling;
 };
 
 struct ShardStats {

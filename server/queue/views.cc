@@ -184,6 +184,7 @@ ShardStats WorkQueueImpl::ComputeStats(int64_t now) const {
 QueueStats WorkQueueImpl::StatsOf(const QueueEntry& entry, int64_t now) const {
   QueueStats stats;
   stats.name = entry.name;
+  stats.number = entry.number;
   stats.config = entry.config;
   stats.flags = entry.flags;
   stats.at_ms = now;
@@ -220,7 +221,8 @@ std::shared_ptr<const ShardStats> WorkQueueImpl::stats() const {
 }
 
 void WorkQueueImpl::PublishStats(int64_t now) {
-  auto stats = std::make_shared<const ShardStats>(ComputeStats(Tick(now)));
+  auto stats = std::make_shared<ShardStats>(ComputeStats(Tick(now)));
+  if (complete_stats_) complete_stats_(stats.get());
   MutexLock lock(&stats_mu_);
   stats_ = std::move(stats);
 }

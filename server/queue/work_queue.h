@@ -204,6 +204,8 @@ class WorkQueue : public Fold {
   virtual std::shared_ptr<const ShardStats> stats() const = 0;
   // Engine thread: makes ComputeStats(now) what stats() returns.
   virtual void PublishStats(int64_t now) = 0;
+  // `complete` adds to the stats what other rooms know of the queues, before readers see them. Set before the first PublishStats.
+  virtual void SetStatsCompleter(std::function<void(ShardStats*)> complete) = 0;
   // The whole state as text, one object a line, without what is derived or not journaled: equal for equal histories.
   virtual std::string DebugDump() const = 0;
 };

@@ -90,6 +90,7 @@ class WorkQueueImpl : public WorkQueue {
   ShardStats ComputeStats(int64_t now) const override;
   std::shared_ptr<const ShardStats> stats() const override;
   void PublishStats(int64_t now) override;
+  void SetStatsCompleter(std::function<void(ShardStats*)> complete) override { complete_stats_ = std::move(complete); }
   std::string DebugDump() const override;
 
   FoldId id() const override { return FoldId::kQueue; }
@@ -310,6 +311,7 @@ class WorkQueueImpl : public WorkQueue {
   uint32_t checkpoint_slabs_ = 0;
   bool checkpoint_running_ = false;
 
+  std::function<void(ShardStats*)> complete_stats_;  // engine thread
   mutable Mutex stats_mu_;
   std::shared_ptr<const ShardStats> stats_ ABSL_GUARDED_BY(stats_mu_);
 };

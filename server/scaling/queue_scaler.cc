@@ -84,6 +84,10 @@ void QueueScaler::Update(const QueueStats& stats) {
     // Between two looks the number of running tasks is taken as their mean.
     service_.Add((leased(stats) + leased(stats_)) / 2 * seconds, static_cast<double>(finished), stats.at_ms);
   }
+  // What the operator says of the queue counts from now on; measurements go on from there.
+  if (has_stats_ && PriorServiceSeconds(stats.config) != PriorServiceSeconds(stats_.config)) {
+    service_.SetPrior(PriorServiceSeconds(stats.config));
+  }
   has_stats_ = true;
   stats_ = stats;
   MeasureStartup(stats);

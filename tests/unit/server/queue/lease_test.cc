@@ -619,6 +619,24 @@ TEST_F(LeaseTest, StatsTellAgesAndTheNextTimer) {
   EXPECT_EQ(queue_->stats()->queues.size(), 0u) << "not published yet";
   queue_->PublishStats(now_);
   EXPECT_EQ(queue_->stats()->queues.size(), 1u);
+  queue_->SetStatsCompleter([](ShardStats* all) { all->queues[0].scaling.emplace().needed_workers = 7; });
+  queue_->PublishStats(now_);
+  EXPECT_EQ(queue_->stats()->queues[0].scaling->needed_workers, 7);
+}
+
+TEST_F(LeaseTest, EachTaskIsNewlyReadyOnce) {
+  MustSubmit(Spec());
+  TaskSpec delayed = Spec();
+  delayed.delay_ms = 9000;
+  MustSubmit(delayed);
+  EXPECT_EQ(Stats().first_ready, 1u);
+  const Assignment a = MustLease();
+  Release(a);
+  EXPECT_EQ(Stats().first_ready, 1u) << "back, not new";
+  Pass(9000);
+  EXPECT_EQ(Stats().first_ready, 2u) << "its delay is over";
+  Crash();
+  EXPECT_EQ(Stats().first_ready, 0u) << "since the process began";
 }
 
 }  // namespace
