@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "base/errors.h"
 
 namespace wheelpit {
@@ -41,6 +43,19 @@ Json Metric(const Labels& labels) {
 
 // Labels and queries may hold bytes that are not UTF-8 only if a room below let them in; they are replaced, not thrown at.
 std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+// Unix seconds, with fraction, or RFC 3339.
+std::optional<int64_t> ParseTimeMs(const std::string& text) {
+  double seconds = 0;
+  if (absl::SimpleAtod(text, &seconds)) {
+    if (!(std::fabs(seconds) < 1e12)) return std::nullopt;
+    return std::llround(seconds * 1000);
+  }
+  absl::Time time;
+  std::string error;
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error)) return std::nullopt;
+  return absl::ToUnixMillis(time);
+}
 
 absl::Status BadData(absl::string_view message) {
   return MakeError(absl::StatusCode::kInvalidArgument, "BAD_QUERY", message);
@@ -79,8 +94,17 @@ HttpResponse QueryErrorResponse(const absl::Status& status) {
 HttpResponse QueryResponse(const QueryEngine& engine, const HttpRequest& request, int64_t now_ms) {
   const std::vector<std::string> queries = Parameters(request, "query");
   if (queries.empty() || queries[0].empty()) return QueryErrorResponse(BadData("parameter \"query\" is missing"));
-  // What is unknown at present is left out of a vector; an answer of nothing else is an error.
-  const absl::StatusOr<QueryResult> result = engine.Query(queries[0], now_ms, UnknownPolicy::kOmit);
+  int64_t at_ms = now_ms;
+  if (const std::vector<std::string> times = Parameters(request, "time"); !times.empty() && !times[0].empty()) {
+    const std::optional<int64_t> time = ParseTimeMs(times[0]);
+    if (!time.has_value()) {
+      return QueryErrorResponse(BadData("invalid parameter \"time\": must be Unix seconds or RFC 3339, like 1700000000.5 or "
+                                        "2026-01-02T15:04:05Z"));
+    }
+    at_ms = *time;
+  }
+  // What is unknown then is left out of a vector; an answer of nothing else is an error.
+  const absl::StatusOr<QueryResult> result = engine.QueryAt(queries[0], at_ms, now_ms, UnknownPolicy::kOmit);
   if (!result.ok()) return QueryErrorResponse(result.status());
   const double at = static_cast<double>(result->evaluated_at_ms) / 1000;
   Json data;

@@ -9,7 +9,7 @@
 
 namespace wheelpit {
 
-// `query`, from the URL or a form body. `time` is not supported except as now: rings know the present only.
+// `query` and `time` (Unix seconds or RFC 3339; absent = now), from the URL or a form body. Times as QueryEngine::QueryAt takes them.
 HttpResponse QueryResponse(const QueryEngine& engine, const HttpRequest& request, int64_t now_ms);
 // `match[]`, at least one.
 HttpResponse SeriesResponse(const QueryEngine& engine, const HttpRequest& request);

@@ -63,7 +63,7 @@ HttpResponse ServerRoutes::Metrics(const HttpRequest& request) {
   response.headers.emplace_back("Vary", "Accept, Accept-Encoding");
   const bool gzip = (*page)->size() >= kGzipBytesMin && AcceptsGzip(request.Header("Accept-Encoding"));
   if (gzip) {
-    response.body = GzipCompress(**page);
+    response.shared_body = gzip_.Compress(*page);
     response.headers.emplace_back("Content-Encoding", "gzip");
   } else {
     response.shared_body = *page;

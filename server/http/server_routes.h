@@ -9,6 +9,7 @@
 #include "base/http/router.h"
 #include "server/exposition/scraper.h"
 #include "server/http/http_backend.h"
+#include "server/http/shared_gzip.h"
 #include "server/http/task_routes.h"
 #include "server/promql/query_engine.h"
 
@@ -40,6 +41,7 @@ class ServerRoutes {
   Scraper* const scraper_;
   const QueryEngine* const query_;
   TaskRoutes tasks_;
+  SharedGzip gzip_;
 };
 
 }  // namespace wheelpit

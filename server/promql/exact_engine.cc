@@ -129,7 +129,7 @@ absl::StatusOr<Value> ExactEvaluation::EvaluateAggregate(const AggregateExpr& e)
 
 absl::StatusOr<Value> ExactEvaluation::EvaluateCall(const CallExpr& e, TextPosition position) {
   if (e.function == Function::kTime)
-    return Value::Scalar(static_cast<double>(selection_.now_ms()) / 1000);
+    return Value::Scalar(static_cast<double>(selection_.at_ms()) / 1000);
   if (e.function == Function::kAbsent) return EvaluateAbsent(e);
   WHEELPIT_ASSIGN_OR_RETURN(Value first, Evaluate(*e.args[0]));
   if (e.function == Function::kScalar) {

@@ -15,6 +15,7 @@
 namespace wheelpit {
 namespace {
 
+constexpr int64_t kPresentMs = 5000;
 constexpr size_t kCachedQueriesMax = 1024;
 constexpr size_t kCachedQueryBytesMax = 4096;
 constexpr absl::string_view kNameLabel = "__name__";
@@ -33,9 +34,11 @@ class ExactQueryEngine final : public QueryEngine {
   ExactQueryEngine(const SeriesStore* store, const VirtualSeriesSource* queues)
       : store_(*store), queues_(queues), cache_(kCachedQueriesMax, kCachedQueryBytesMax) {}
 
-  absl::StatusOr<QueryResult> Query(absl::string_view query, int64_t now_ms,
-                                    UnknownPolicy unknown) const override {
-    absl::StatusOr<QueryResult> result = Evaluate(query, now_ms, unknown);
+  absl::StatusOr<QueryResult> QueryAt(absl::string_view query, int64_t at_ms, int64_t now_ms,
+                                      UnknownPolicy unknown) const override {
+    // Callers' clocks differ a little from ours.
+    if (at_ms > now_ms - kPresentMs) at_ms = now_ms;
+    absl::StatusOr<QueryResult> result = Evaluate(query, at_ms, now_ms, unknown);
     Count(result.status());
     return result;
   }
@@ -50,7 +53,7 @@ class ExactQueryEngine final : public QueryEngine {
     if (parsed.empty())
       return MakeError(absl::StatusCode::kInvalidArgument, "BAD_QUERY",
                        "at least one selector is needed");
-    Selection selection(store_, queues_, 0);
+    Selection selection(store_, queues_, 0, 0);
     std::vector<std::string> names;
     for (const Selector& selector : parsed)
       for (std::string& name : selection.MatchingNames(selector)) names.push_back(std::move(name));
@@ -76,14 +79,14 @@ class ExactQueryEngine final : public QueryEngine {
   }
 
  private:
-  absl::StatusOr<QueryResult> Evaluate(absl::string_view query, int64_t now_ms,
+  absl::StatusOr<QueryResult> Evaluate(absl::string_view query, int64_t at_ms, int64_t now_ms,
                                        UnknownPolicy unknown) const {
     WHEELPIT_ASSIGN_OR_RETURN(const std::shared_ptr<const Expr> expr, cache_.Get(query));
-    Selection selection(store_, queues_, now_ms);
+    Selection selection(store_, queues_, now_ms, at_ms);
     ExactEvaluation evaluation(&selection);
     WHEELPIT_ASSIGN_OR_RETURN(Value value, evaluation.Evaluate(*expr));
     QueryResult result;
-    result.evaluated_at_ms = now_ms;
+    result.evaluated_at_ms = at_ms;
     result.infos = evaluation.infos();
     if (value.is_scalar) {
       if (value.scalar_certainty == Certainty::kUnknown)

@@ -42,7 +42,8 @@ class VirtualSeriesSource {
  public:
   virtual ~VirtualSeriesSource() = default;
   // Any thread. Families by name with their help, for discovery and exposition alike.
-  virtual std::vector<VirtualSeries> Read(int64_t now_ms) const = 0;
+  // With a name: only that family, if it is one of the source's.
+  virtual std::vector<VirtualSeries> Read(int64_t now_ms, absl::string_view name) const = 0;
 };
 
 enum class UnknownPolicy { kFail, kOmit };
@@ -53,7 +54,12 @@ class QueryEngine {
   // `queues` may be null.
   static std::unique_ptr<QueryEngine> Create(const SeriesStore* store, const VirtualSeriesSource* queues);
   // kInvalidArgument BAD_QUERY (with the place), kFailedPrecondition EXECUTION, kUnavailable UNKNOWN.
-  virtual absl::StatusOr<QueryResult> Query(absl::string_view query, int64_t now_ms, UnknownPolicy unknown) const = 0;
+  absl::StatusOr<QueryResult> Query(absl::string_view query, int64_t now_ms, UnknownPolicy unknown) const {
+    return QueryAt(query, now_ms, now_ms, unknown);
+  }
+  // As of `at_ms`: later than now, or up to 5 s before, is now. Earlier times are an offset of every selector, within the hour that
+  // is kept: gauges, of which only the present is kept, are EXECUTION then.
+  virtual absl::StatusOr<QueryResult> QueryAt(absl::string_view query, int64_t at_ms, int64_t now_ms, UnknownPolicy unknown) const = 0;
   // Series (with `__name__`) that match any selector, by name then labels. kInvalidArgument BAD_QUERY.
   virtual absl::StatusOr<std::vector<Labels>> Series(const std::vector<std::string>& selectors, size_t series_max, bool* truncated) const = 0;
 };

@@ -13,6 +13,8 @@ namespace {
 
 // Series per stretch of the read lock: well below a millisecond of matching and adding slots.
 constexpr size_t kSeriesPerLock = 1024;
+// Of the rings.
+constexpr int64_t kReachSeconds = 3600;
 constexpr absl::string_view kNameLabel = "__name__";
 // Virtual series have names that reports may not use.
 constexpr absl::string_view kVirtualPrefix = "wheelpit_";
@@ -73,12 +75,16 @@ void Selection::ScanFamily(absl::string_view name, Each each) {
 absl::Status Selection::MakeSpan(const Selector& selector, ReadAs read_as, TextPosition position,
                                  Span* span) const {
   span->read_as = read_as;
-  span->offset_ms = selector.offset_ms;
+  span->offset_ms = selector.offset_ms + (now_ms_ - at_ms_);
   const int64_t end_s = FloorSeconds(now_ms_);
-  const int64_t back_s = end_s - FloorSeconds(now_ms_ - selector.offset_ms);
+  const int64_t back_s = end_s - FloorSeconds(now_ms_ - span->offset_ms);
+  if (back_s > kReachSeconds)
+    return ExecutionError(position, "reaches back more than 1h, the longest live window");
   if (back_s > 0) span->inner = WindowAt(now_ms_, back_s * 1000);
   if (read_as == ReadAs::kInstant) return absl::OkStatus();
   const int64_t range_s = (selector.range_ms + 999) / 1000;
+  if (back_s + range_s > kReachSeconds)
+    return ExecutionError(position, "reaches back more than 1h, the longest live window");
   span->outer = WindowAt(now_ms_, (back_s + range_s) * 1000);
   span->window = {span->outer.start_s, span->inner.has_value() ? span->inner->start_s : end_s};
   if (span->window.start_s >= span->window.end_s)
@@ -168,7 +174,7 @@ absl::Status Selection::Read(const Selector& selector, ReadAs read_as, TextPosit
     });
     WHEELPIT_RETURN_IF_ERROR(problem);
     if (!absl::StartsWith(name, kVirtualPrefix)) continue;
-    for (const PackedVirtual& v : VirtualSeriesNow()) {
+    for (const PackedVirtual& v : VirtualSeriesNow(name)) {
       if (v.name != name || !LabelsMatch(selector, LabelsView(v.labels))) continue;
       const absl::Status readable = CheckReadable(selector, span, MetricType::kGauge, position);
       if (!readable.ok() && exact_name) return readable;
@@ -188,7 +194,7 @@ std::vector<std::string> Selection::MatchingNames(const Selector& selector) {
     for (const FamilyEntry* entry : lock.families())
       if (NameMatches(selector, entry->family.name)) names.push_back(entry->family.name);
   }
-  for (const PackedVirtual& v : VirtualSeriesNow())
+  for (const PackedVirtual& v : VirtualSeriesNow(""))
     if (NameMatches(selector, v.name)) names.push_back(v.name);
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
@@ -210,19 +216,18 @@ void Selection::ReadFamily(absl::string_view name, const std::vector<Selector>& 
                  visit(series.labels());
              });
   if (!absl::StartsWith(name, kVirtualPrefix)) return;
-  for (const PackedVirtual& v : VirtualSeriesNow())
+  for (const PackedVirtual& v : VirtualSeriesNow(name))
     if (v.name == name && matches(LabelsView(v.labels))) visit(LabelsView(v.labels));
 }
 
-const std::vector<Selection::PackedVirtual>& Selection::VirtualSeriesNow() {
-  if (!virtual_.has_value()) {
-    virtual_.emplace();
-    if (virtual_source_ != nullptr) {
-      for (VirtualSeries& v : virtual_source_->Read(now_ms_))
-        virtual_->push_back({std::move(v.name), PackLabels(v.labels), v.value});
-    }
+const std::vector<Selection::PackedVirtual>& Selection::VirtualSeriesNow(absl::string_view name) {
+  if (const auto all = virtual_.find(""); all != virtual_.end()) return all->second;
+  const auto [it, is_new] = virtual_.try_emplace(std::string(name));
+  if (is_new && virtual_source_ != nullptr) {
+    for (VirtualSeries& v : virtual_source_->Read(now_ms_, name))
+      it->second.push_back({std::move(v.name), PackLabels(v.labels), v.value});
   }
-  return *virtual_;
+  return it->second;
 }
 
 }  // namespace wheelpit

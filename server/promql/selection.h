@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,9 +33,10 @@ struct SelectedSample {
 
 class Selection {
  public:
-  // `virtual_series` may be null.
-  Selection(const SeriesStore& store, const VirtualSeriesSource* virtual_series, int64_t now_ms)
-      : store_(store), virtual_source_(virtual_series), now_ms_(now_ms) {}
+  // Answers as of `at_ms`, at or before the present `now_ms`. `virtual_series` may be null.
+  Selection(const SeriesStore& store, const VirtualSeriesSource* virtual_series, int64_t now_ms,
+            int64_t at_ms)
+      : store_(store), virtual_source_(virtual_series), now_ms_(now_ms), at_ms_(at_ms) {}
 
   using Visit = absl::FunctionRef<void(const SelectedSample&)>;
   // Each series that matches, by family name, then in order of creation. `visit` runs under the
@@ -47,7 +50,7 @@ class Selection {
   void ReadFamily(absl::string_view name, const std::vector<Selector>& selectors,
                   absl::FunctionRef<void(LabelsView)> visit);
 
-  int64_t now_ms() const { return now_ms_; }
+  int64_t at_ms() const { return at_ms_; }
   // Why elements were unknown: for messages.
   bool saw_silent() const { return saw_silent_; }
   bool saw_short_history() const { return saw_short_history_; }
@@ -82,12 +85,14 @@ class Selection {
     std::string labels;
     double value = 0;
   };
-  const std::vector<PackedVirtual>& VirtualSeriesNow();
+  // Those of one family, maybe among others; "" = all.
+  const std::vector<PackedVirtual>& VirtualSeriesNow(absl::string_view name);
 
   const SeriesStore& store_;
   const VirtualSeriesSource* const virtual_source_;
   const int64_t now_ms_;
-  std::optional<std::vector<PackedVirtual>> virtual_;
+  const int64_t at_ms_;
+  std::map<std::string, std::vector<PackedVirtual>, std::less<>> virtual_;  // by the name that was read
   bool saw_silent_ = false;
   bool saw_short_history_ = false;
 };

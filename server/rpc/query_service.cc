@@ -30,10 +30,10 @@ void LabelsToProto(const Labels& labels, google::protobuf::RepeatedPtrField<v1::
 grpc::ServerUnaryReactor* QueryService::Query(grpc::CallbackServerContext* context, const v1::QueryRequest* request,
                                               v1::QueryResponse* response) {
   if (absl::Status status = rpc_->CheckServing(); !status.ok()) return Answer(context, status);
-  int64_t now = rpc_->clock->NowMs();
-  if (request->time_at_ms() != 0) now = std::min(now, request->time_at_ms());
+  const int64_t now = rpc_->clock->NowMs();
+  const int64_t at = request->time_at_ms() == 0 ? now : std::min(now, request->time_at_ms());
   const UnknownPolicy policy = request->unknown() == v1::UNKNOWN_POLICY_OMIT ? UnknownPolicy::kOmit : UnknownPolicy::kFail;
-  absl::StatusOr<QueryResult> result = rpc_->query->Query(request->query(), now, policy);
+  absl::StatusOr<QueryResult> result = rpc_->query->QueryAt(request->query(), at, now, policy);
   if (!result.ok()) return Answer(context, result.status());
   response->set_evaluated_at_ms(result->evaluated_at_ms);
   for (std::string& info : result->infos) response->add_infos(std::move(info));

@@ -1,5 +1,6 @@
 #include "server/gauges/queue_gauges.h"
 
+#include <limits>
 #include <map>
 
 #include "absl/strings/str_cat.h"
@@ -24,7 +25,8 @@ std::map<std::string, double> Flat(const std::vector<GaugeFamily>& families) {
     EXPECT_FALSE(family.help.empty()) << family.name;
     for (const VirtualSeries& series : family.series) {
       EXPECT_EQ(series.name, family.name);
-      flat[absl::StrCat(series.name, "{", series.labels.Get("queue"), ",", series.labels.Get("state"), "}")] = series.value;
+      flat[absl::StrCat(series.name, "{", series.labels.Get("queue"), ",", series.labels.Get("state"), series.labels.Get("window"),
+                        series.labels.Get("term"), "}")] = series.value;
     }
   }
   return flat;
@@ -40,7 +42,7 @@ TEST(QueueGaugesTest, CountsAndAgesAreThoseOfTheMoment) {
   queue.config.tasks_max = 100;
   stats.queues = {queue};
   stats.dedupe_entries = 5;
-  auto flat = Flat(QueueGaugeFamilies(stats, 12'500, {}));
+  auto flat = Flat(QueueGaugeFamilies(stats, {}, 12'500, {}));
   EXPECT_EQ(flat.at("wheelpit_queue_tasks{q,ready}"), 7);
   EXPECT_EQ(flat.at("wheelpit_queue_tasks{q,leased}"), 3);
   EXPECT_EQ(flat.at("wheelpit_queue_tasks{q,dead}"), 2);
@@ -56,7 +58,7 @@ TEST(QueueGaugesTest, PausedQueuesDemandOnlyWhatIsLeased) {
   ShardStats stats;
   stats.queues = {MakeQueue("q", 7, 3)};
   stats.queues[0].flags.paused = true;
-  auto flat = Flat(QueueGaugeFamilies(stats, 1, {}));
+  auto flat = Flat(QueueGaugeFamilies(stats, {}, 1, {}));
   EXPECT_EQ(flat.at("wheelpit_queue_demand_tasks{q,}"), 3);
   EXPECT_EQ(flat.at("wheelpit_queue_paused{q,}"), 1);
 }
@@ -66,16 +68,69 @@ TEST(QueueGaugesTest, QueuesBeyondTheLimitAreSummed) {
   for (int i = 0; i < 5; ++i) stats.queues.push_back(MakeQueue(absl::StrCat("q", i), 10, 1));
   stats.queues[3].oldest_ready_since_ms = 4000;
   stats.queues[4].oldest_ready_since_ms = 2000;
-  auto flat = Flat(QueueGaugeFamilies(stats, 5000, {.metric_queues_max = 2}));
+  auto flat = Flat(QueueGaugeFamilies(stats, {}, 5000, {.metric_queues_max = 2}));
   EXPECT_EQ(flat.at("wheelpit_queue_tasks{q1,ready}"), 10);
   EXPECT_EQ(flat.count("wheelpit_queue_tasks{q2,ready}"), 0u);
   EXPECT_EQ(flat.at("wheelpit_queue_tasks{_other,ready}"), 30);
   EXPECT_EQ(flat.at("wheelpit_queue_oldest_ready_age_seconds{_other,}"), 3);
 }
 
+TEST(QueueGaugesTest, RatesAndTheDrainTimeComeFromTheQueuesCounters) {
+  ShardStats stats;
+  stats.queues = {MakeQueue("a", 120, 0), MakeQueue("b", 5, 0), MakeQueue("c", 0, 0)};
+  QueueRatesByName rates;
+  rates["a"].flows[static_cast<size_t>(QueueFlow::kSubmit)] = {1, 2, 3};
+  rates["a"].flows[static_cast<size_t>(QueueFlow::kCompletion)] = {9, 4, 8};
+  rates["a"].flows[static_cast<size_t>(QueueFlow::kLease)] = {5, 6, 7};
+  auto flat = Flat(QueueGaugeFamilies(stats, rates, 1, {}));
+  EXPECT_EQ(flat.at("wheelpit_queue_submit_rate_per_second{a,10s}"), 1);
+  EXPECT_EQ(flat.at("wheelpit_queue_completion_rate_per_second{a,60s}"), 4);
+  EXPECT_EQ(flat.at("wheelpit_queue_lease_rate_per_second{a,300s}"), 7);
+  EXPECT_EQ(flat.at("wheelpit_queue_lease_rate_per_second{b,300s}"), 0);
+  EXPECT_EQ(flat.at("wheelpit_queue_estimated_drain_seconds{a,}"), 30);
+  EXPECT_EQ(flat.at("wheelpit_queue_estimated_drain_seconds{b,}"), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(flat.at("wheelpit_queue_estimated_drain_seconds{c,}"), 0);
+  flat = Flat(QueueGaugeFamilies(stats, rates, 1, {.metric_queues_max = 0}));
+  EXPECT_EQ(flat.at("wheelpit_queue_submit_rate_per_second{_other,300s}"), 3);
+  EXPECT_EQ(flat.at("wheelpit_queue_estimated_drain_seconds{_other,}"), 125.0 / 4);
+}
+
+TEST(QueueGaugesTest, WhatScalingSaysIsShownWithItsReasons) {
+  ShardStats stats;
+  stats.queues = {MakeQueue("a", 1, 0), MakeQueue("b", 1, 0), MakeQueue("none", 1, 0)};
+  stats.queues[0].scaling = QueueScaling{true, 24.4721, 10, 2, 20, 0.5, "flow"};
+  stats.queues[1].scaling = QueueScaling{true, 1, 0.5, 2, 1, 0.25, "hold"};
+  auto flat = Flat(QueueGaugeFamilies(stats, {}, 1, {}));
+  EXPECT_EQ(flat.at("wheelpit_queue_needed_workers{a,}"), 24.473) << "three decimals, rounded up";
+  EXPECT_EQ(flat.at("wheelpit_queue_needed_workers{b,}"), 1);
+  EXPECT_EQ(flat.count("wheelpit_queue_needed_workers{none,}"), 0u) << "unknown is not 0";
+  EXPECT_EQ(flat.at("wheelpit_queue_arrival_rate_per_second{a,}"), 10);
+  EXPECT_EQ(flat.at("wheelpit_queue_service_seconds{a,}"), 2);
+  EXPECT_EQ(flat.at("wheelpit_queue_offered_slots{a,}"), 20);
+  EXPECT_EQ(flat.at("wheelpit_queue_slots_per_waiting_task{b,}"), 0.25);
+  EXPECT_EQ(flat.at("wheelpit_queue_needed_workers_term{a,flow}"), 1);
+  EXPECT_EQ(flat.at("wheelpit_queue_needed_workers_term{a,hold}"), 0);
+  EXPECT_EQ(flat.at("wheelpit_queue_needed_workers_term{b,hold}"), 1);
+
+  flat = Flat(QueueGaugeFamilies(stats, {}, 1, {.metric_queues_max = 0}));
+  EXPECT_EQ(flat.at("wheelpit_queue_needed_workers{_other,}"), 25.473);
+  EXPECT_EQ(flat.at("wheelpit_queue_offered_slots{_other,}"), 21);
+  EXPECT_EQ(flat.count("wheelpit_queue_service_seconds{_other,}"), 0u) << "no sum of times";
+}
+
+TEST(QueueGaugesTest, OneFamilyCanBeReadAlone) {
+  ShardStats stats;
+  stats.queues = {MakeQueue("a", 1, 0)};
+  const auto one = QueueGaugeFamilies(stats, {}, 1, {}, "wheelpit_queue_paused");
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(one[0].name, "wheelpit_queue_paused");
+  EXPECT_TRUE(QueueGaugeFamilies(stats, {}, 1, {}, "wheelpit_queue").empty());
+}
+
 TEST(QueueGaugesTest, NothingPublishedMeansNoSeries) {
-  QueueGauges gauges([] { return nullptr; });
-  EXPECT_TRUE(gauges.Read(1).empty());
+  const SeriesStore store{SeriesLimits()};
+  QueueGauges gauges([] { return nullptr; }, &store);
+  EXPECT_TRUE(gauges.Read(1, "").empty());
 }
 
 }  // namespace

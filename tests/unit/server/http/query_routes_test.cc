@@ -13,8 +13,9 @@ namespace {
 // Answers what it is told and remembers what it was asked.
 class FakeEngine : public QueryEngine {
  public:
-  absl::StatusOr<QueryResult> Query(absl::string_view query, int64_t, UnknownPolicy unknown) const override {
+  absl::StatusOr<QueryResult> QueryAt(absl::string_view query, int64_t at_ms, int64_t, UnknownPolicy unknown) const override {
     asked = std::string(query);
+    asked_at_ms = at_ms;
     EXPECT_EQ(unknown, UnknownPolicy::kOmit);
     return result;
   }
@@ -25,6 +26,7 @@ class FakeEngine : public QueryEngine {
   }
 
   mutable std::string asked;
+  mutable int64_t asked_at_ms = -1;
   absl::StatusOr<QueryResult> result;
 };
 
@@ -48,6 +50,23 @@ TEST(QueryRoutesTest, VectorsAndScalarsAsPrometheusWritesThem) {
   EXPECT_EQ(engine.asked, "7");
   EXPECT_EQ(scalar.body,
             "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[1700000000.123,\"7\"]},\"infos\":[\"info\"]}\n");
+}
+
+TEST(QueryRoutesTest, TheTimeAskedForReachesTheEngine) {
+  FakeEngine engine;
+  engine.result = QueryResult();
+  const auto ask = [&](const std::string& more) {
+    return QueryResponse(engine, MakeRequest("GET", "/api/v1/query?query=x" + more), 1'700'000'000'500).status;
+  };
+  EXPECT_EQ(ask(""), 200);
+  EXPECT_EQ(engine.asked_at_ms, 1'700'000'000'500);
+  EXPECT_EQ(ask("&time=1699999990.25"), 200);
+  EXPECT_EQ(engine.asked_at_ms, 1'699'999'990'250);
+  EXPECT_EQ(ask("&time=2023-11-14T22:13:20%2B01:00"), 200);
+  EXPECT_EQ(engine.asked_at_ms, 1'699'996'400'000);
+  engine.asked_at_ms = -1;
+  for (const char* bad : {"&time=yesterday", "&time=nan", "&time=1e300"}) EXPECT_EQ(ask(bad), 400) << bad;
+  EXPECT_EQ(engine.asked_at_ms, -1);
 }
 
 TEST(QueryRoutesTest, ErrorsHaveTheirTypes) {

@@ -17,7 +17,7 @@ namespace wheelpit {
 
 class FakeQueues final : public VirtualSeriesSource {
  public:
-  std::vector<VirtualSeries> Read(int64_t) const override {
+  std::vector<VirtualSeries> Read(int64_t, absl::string_view) const override {
     ++reads;
     return series;
   }

@@ -48,6 +48,31 @@ TEST_F(QueryEngineTest, VirtualSeriesAreReadWhenAsked) {
   EXPECT_EQ(queues_.reads, reads) << "other names cost the queues nothing";
 }
 
+TEST_F(QueryEngineTest, ATimeInThePastIsAnOffset) {
+  const SeriesId id = MakeCounter("x_total");
+  for (int64_t s = 0; s < 200; ++s) Count(id, 1 + s / 100, s * 1000);
+  MakeGauge("g", {}, 5);
+  const int64_t now = 200'400;
+  const auto at = [&](const std::string& query, int64_t at_ms) {
+    return engine_->QueryAt(query, at_ms, now, UnknownPolicy::kFail);
+  };
+  const auto past = at("increase(x_total[60s])", 100'000);
+  ASSERT_TRUE(past.ok()) << past.status();
+  EXPECT_EQ(past->vector[0].value, Value("increase(x_total[60s] offset 100400ms)", now));
+  EXPECT_EQ(past->evaluated_at_ms, 100'000);
+  EXPECT_EQ(at("time()", 100'000)->scalar, 100);
+  // What is later, or just before, is now: callers' clocks differ.
+  for (const int64_t present : {now + 60'000, now, now - 4999}) {
+    EXPECT_EQ(at("increase(x_total[10s])", present)->vector[0].value, 20);
+    EXPECT_EQ(at("g", present)->vector[0].value, 5);
+    EXPECT_EQ(at("g", present)->evaluated_at_ms, now);
+  }
+  EXPECT_THAT(std::string(at("g", now - 5000).status().message()), HasSubstr("only the present is kept"));
+  EXPECT_THAT(std::string(at("rate(x_total[10m])", now - 3'600'000).status().message()),
+              HasSubstr("more than 1h"));
+  EXPECT_THAT(std::string(at("x_total", now - 86'400'000).status().message()), HasSubstr("more than 1h"));
+}
+
 TEST_F(QueryEngineTest, NoQueuesIsFine) {
   const auto engine = QueryEngine::Create(&store_, nullptr);
   const auto result = engine->Query("wheelpit_queue_tasks", 1000, UnknownPolicy::kFail);
