@@ -34,7 +34,7 @@ std::vector<Rule> BuiltinExternalRules(const std::vector<std::string>& gateway_c
                              "sum(rate(<<.Series>>{<<.LabelMatchers>>}[30s]))"));
   }
   for (absl::string_view gauge : {"wheelpit_queue_tasks", "wheelpit_queue_demand_tasks",
-                                  "wheelpit_queue_oldest_ready_age_seconds"}) {
+                                  "wheelpit_queue_oldest_ready_age_seconds", "wheelpit_queue_needed_workers"}) {
     rules.push_back(MakeRule(gauge, gauge, "sum by (queue) (<<.Series>>{<<.LabelMatchers>>})"));
   }
   for (absl::string_view verb : {"submitted", "completed"}) {

@@ -20,6 +20,8 @@ TEST(BuiltinRulesTest, GiveRatesOfGatewayCountersAndQueueFigures) {
        "sum by (queue) (wheelpit_queue_demand_tasks{queue=\"q\"})"},
       {"wheelpit_queue_oldest_ready_age_seconds", "wheelpit_queue_oldest_ready_age_seconds",
        "sum by (queue) (wheelpit_queue_oldest_ready_age_seconds{queue=\"q\"})"},
+      {"wheelpit_queue_needed_workers", "wheelpit_queue_needed_workers",
+       "sum by (queue) (wheelpit_queue_needed_workers{queue=\"q\"})"},
       {"wheelpit_tasks_submitted_total", "wheelpit_tasks_submitted_per_second",
        "sum by (queue) (rate(wheelpit_tasks_submitted_total{queue=\"q\"}[60s]))"},
       {"wheelpit_tasks_completed_total", "wheelpit_tasks_completed_per_second",
