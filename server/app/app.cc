@@ -89,7 +89,8 @@ void App::BuildRooms() {
   engine_ = Engine::Create(options, &clock_, journal_.get(), background_.get(), RandomSeed());
   engine_->SetStateObserver([this] { OnEngineState(); });
   pages_ = PageCache::Create(&engine_->store());
-  gauges_ = std::make_unique<QueueGauges>([this] { return engine_->queue().stats(); }, &engine_->store());
+  gauges_ = std::make_unique<QueueGauges>([this] { return engine_->queue().stats(); }, &engine_->store(),
+                                          QueueGaugeOptions{.metric_queues_max = static_cast<size_t>(config_.metric_queues_max)});
   query_ = QueryEngine::Create(&engine_->store(), gauges_.get());
 
   RpcContext& c = rpc_context_;

@@ -88,6 +88,8 @@ void AddMetricOptions(ServerConfig* c, OptionTable* t) {
   t->AddInt("ingest_series_per_reporter_max", &c->ingest_series_per_reporter_max, "Series of one reporter.", {.min = 1, .max = 1e7});
   t->AddInt("ingest_families_max", &c->ingest_families_max, "Metric families.", {.min = 1, .max = 1e6});
   t->AddBool("exposition_created", &c->exposition_created, "/metrics shows x_created lines.");
+  t->AddInt("metric_queues_max", &c->metric_queues_max, "Queues with gauges of their own; the rest is summed as queue=\"_other\".",
+            {.min = 0, .max = 1e6});
   t->AddString("routes", &c->routes,
                "The HTTP gateway: a YAML list of maps with path, counter, queue (none = only count), status (200) and message.");
   t->AddString("pod_namespace", &c->pod_namespace, "Label `namespace` of the gateway's series. Empty = $POD_NAMESPACE, else `default`.");

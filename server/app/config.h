@@ -75,6 +75,7 @@ struct ServerConfig {
   int64_t ingest_families_max = 5'000;
 
   bool exposition_created = false;
+  int64_t metric_queues_max = 1000;
   std::string routes;
   std::string pod_namespace;
   std::string pod_name;
