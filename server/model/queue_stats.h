@@ -73,6 +73,8 @@ struct QueueStats {
   uint64_t worker_slots_busy = 0;
   // Tasks that became READY for the first time (submitted without delay, or their delay over), since the process began.
   uint64_t first_ready = 0;
+  // Attempts of which no worker told the end (lost leases, timeouts), since the process began; part of failed_attempts.
+  uint64_t lost_attempts = 0;
   // Totals over the whole history, as the journaled counters count them.
   uint64_t submitted = 0, leased = 0, completed = 0, failed_attempts = 0, retried = 0, dead_lettered = 0, released = 0,
            redelivered = 0, cancelled = 0, expired = 0;

@@ -106,7 +106,7 @@ absl::Status Selection::CheckReadable(const Selector& selector, const Span& span
                                        " is a ", MetricTypeName(type)));
   if (span.offset_ms > 0)
     return ExecutionError(position,
-                          absl::StrCat("offset needs a counter: of ", Quoted(selector.name), ", a ",
+                          absl::StrCat("offset needs a counter, and so does an earlier time: of ", Quoted(selector.name), ", a ",
                                        MetricTypeName(type), ", only the present is kept"));
   return absl::OkStatus();
 }

@@ -77,6 +77,7 @@ struct QueueEntry {
   std::deque<LeasedSince> leased_order;                 // likewise
   std::deque<std::pair<uint32_t, uint32_t>> waiting;    // consumers that may take a task: (index, generation); likewise
   bool active = false;                                  // is in the dispatcher's list
+  uint64_t lost_attempts = 0;                           // attempts that failed but by the worker's word, in this process
   uint64_t first_ready = 0;                             // tasks that became READY for the first time in this process
 
   void NoteLeased(LeasedSince lease, const TaskTable& tasks);

@@ -201,6 +201,7 @@ QueueStats WorkQueueImpl::StatsOf(const QueueEntry& entry, int64_t now) const {
   }
   if (!entry.due_heap.empty()) stats.next_due_ms = entry.due_heap.front().first;
   stats.first_ready = entry.first_ready;
+  stats.lost_attempts = entry.lost_attempts;
   const auto total = [&entry](QueueEventKind kind) { return entry.visible_totals[static_cast<size_t>(kind)]; };
   stats.submitted = total(QueueEventKind::kSubmitted);
   stats.leased = total(QueueEventKind::kLeased);

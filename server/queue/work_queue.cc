@@ -77,6 +77,7 @@ void WorkQueueImpl::RunEffect(Effect& effect, const absl::Status& status) {
     for (const FoldEvent& event : effect.events) {
       if (QueueEntry* entry = fold_.queue(event.queue)) {
         entry->visible_totals[static_cast<size_t>(event.kind)] += event.n;
+        if (event.kind == QueueEventKind::kAttemptFailed && absl::string_view(event.reason) != "error") entry->lost_attempts += event.n;
       }
     }
     if (effect.index != kNoIndex) {

@@ -80,7 +80,9 @@ void QueueScaler::Update(const QueueStats& stats) {
     arrivals_.Add(stats.first_ready - stats_.first_ready, stats.at_ms);
     const double seconds = static_cast<double>(stats.at_ms - stats_.at_ms) / 1000;
     const auto leased = [](const QueueStats& s) { return static_cast<double>(s.tasks[static_cast<size_t>(TaskState::kLeased)]); };
-    const uint64_t finished = stats.completed + stats.failed_attempts - stats_.completed - stats_.failed_attempts;
+    // What was lost kept a slot busy, but tells nothing of how long an execution takes.
+    const auto ended = [](const QueueStats& s) { return s.completed + s.failed_attempts - s.lost_attempts; };
+    const uint64_t finished = ended(stats) - ended(stats_);
     // Between two looks the number of running tasks is taken as their mean.
     service_.Add((leased(stats) + leased(stats_)) / 2 * seconds, static_cast<double>(finished), stats.at_ms);
   }

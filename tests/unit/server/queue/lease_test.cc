@@ -88,6 +88,8 @@ TEST_F(LeaseTest, LostLeaseGoesToAnotherWorkerAndFencesTheFirst) {
   Pass(1);
   EXPECT_EQ(View(id).losses, 1u);
   EXPECT_EQ(View(id).loss_cause, "lease_expired");
+  EXPECT_EQ(Stats().lost_attempts, 1u);
+  EXPECT_EQ(Stats().failed_attempts, 1u);
   const Assignment second = MustLease();
   EXPECT_EQ(second.attempt, 2u);
   EXPECT_GT(second.token.value, first.token.value);

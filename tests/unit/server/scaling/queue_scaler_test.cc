@@ -102,6 +102,30 @@ TEST(QueueScalerTest, MeasuresServiceTimeFromRunningAndFinished) {
   EXPECT_NEAR(scaler.Answer(kStart + 100'000).inputs.service_s, 2, 0.1);
 }
 
+TEST(QueueScalerTest, LostAttemptsAreBusyButNotDone) {
+  QueueScaler scaler{QueueConfig()};
+  for (int t = 0; t <= 30; ++t) {
+    QueueStats s = At(t * 1000);
+    Count(&s, TaskState::kLeased) = 1;
+    s.failed_attempts = s.lost_attempts = static_cast<uint64_t>(t);
+    scaler.Update(s);
+  }
+  // Five executions of 6 s are assumed; 30 s of work came to no end.
+  EXPECT_NEAR(scaler.Answer(kStart + 30'000).inputs.service_s, (5 * 6 + 30) / 5.0, 0.3);
+}
+
+TEST(QueueScalerTest, AConfiguredServiceTimeCountsAtOnce) {
+  QueueScaler scaler{QueueConfig()};
+  QueueStats s = At(0);
+  Count(&s, TaskState::kReady) = 60;
+  scaler.Update(s);
+  EXPECT_DOUBLE_EQ(scaler.Answer(kStart).workers, 6);
+  s.at_ms += 1000;
+  s.config.service_time_ms = 1000;
+  scaler.Update(s);
+  EXPECT_DOUBLE_EQ(scaler.Answer(kStart + 1000).workers, 1);
+}
+
 TEST(QueueScalerTest, StartupTimeNeedsThreeSamples) {
   QueueScaler scaler{QueueConfig()};
   int64_t t = 0;
