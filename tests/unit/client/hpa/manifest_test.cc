@@ -1,5 +1,8 @@
 #include "client/hpa/manifest.h"
 
+#include <fstream>
+#include <sstream>
+
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -33,6 +36,22 @@ spec:
   behavior:
     scaleDown: {stabilizationWindowSeconds: 15}
 )";
+
+TEST(ManifestTest, TheNeededWorkersExampleFollowsTheMetricExactly) {
+  std::ifstream file(WHEELPIT_SOURCE_DIR "/k8s/examples/hpa-needed-workers.yaml");
+  ASSERT_TRUE(file.is_open());
+  std::stringstream text;
+  text << file.rdbuf();
+  const auto spec = ParseManifest(text.str());
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  ASSERT_EQ(spec->metrics.size(), 1u);
+  EXPECT_EQ(spec->metrics[0].name, "wheelpit_queue_needed_workers");
+  EXPECT_EQ(spec->metrics[0].selector, "queue=heavywork");
+  EXPECT_EQ(spec->metrics[0].target_milli, 1000);
+  ASSERT_TRUE(spec->behavior.has_value());
+  EXPECT_EQ(spec->behavior->up.tolerance, 0.0);
+  EXPECT_EQ(spec->behavior->down.stabilization_seconds, 120);
+}
 
 TEST(ManifestTest, ReadsTheFirstAutoscalerOfTheFile) {
   const auto spec = ParseManifest(kManifest);
