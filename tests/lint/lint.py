@@ -5,6 +5,7 @@
     lint.py banned ROOT      calls that have a replacement of ours
     lint.py map ROOT         every room is in the README's map
     lint.py sizes ROOT       long files and functions, by a list that only shrinks
+    lint.py builds ROOT      CMake's and Bazel's lists of what is built, compared
     lint.py selftest ROOT    each check also fails on a sample that must fail
 
 A failure names the file, the line and what to do instead. Exit 0 = nothing found.
@@ -12,6 +13,9 @@ A failure names the file, the line and what to do instead. Exit 0 = nothing foun
 import os
 import re
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from build_lists import check_builds  # noqa: E402
 
 SOURCE_DIRS = ("base", "server", "adapter", "client")
 FILE_LINES_MAX = 800
@@ -242,7 +246,7 @@ def check_sizes(root):
     return found
 
 
-CHECKS = {"layers": check_layers, "banned": check_banned, "map": check_map, "sizes": check_sizes}
+CHECKS = {"layers": check_layers, "banned": check_banned, "map": check_map, "sizes": check_sizes, "builds": check_builds}
 
 
 def selftest(root):
