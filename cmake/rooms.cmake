@@ -37,7 +37,7 @@ function(wheelpit_room path)
 endfunction()
 
 function(wheelpit_test)
-  cmake_parse_arguments(T "" "NAME;LABELS;TIMEOUT" "SRCS;USES;ARGS" ${ARGN})
+  cmake_parse_arguments(T "" "NAME;TIMEOUT" "SRCS;USES;ARGS;LABELS" ${ARGN})
   if(NOT WHEELPIT_TESTS)
     return()
   endif()

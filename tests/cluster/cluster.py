@@ -354,6 +354,8 @@ def main():
     parser.add_argument("command", choices=("up", "down", "status", "kubectl"))
     parser.add_argument("rest", nargs=argparse.REMAINDER)
     options = parser.parse_args()
+    if options.command != "kubectl":  # what follows kubectl is kubectl's; after the other commands come our own options
+        options = parser.parse_args(options.rest + [options.command], options)
     cluster = Cluster(options.name, sync=options.sync, images=default_images(os.path.abspath(options.bin)))
     if options.command == "up":
         start = time.monotonic()
