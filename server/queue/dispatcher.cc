@@ -229,7 +229,7 @@ absl::Status WorkQueueImpl::LeaseTaken(uint32_t consumer_index, int64_t now) {
   std::string meta;
   codec_.Encode(record, &meta);
   const RecordView view{RecordType::kLease, 0, 0, meta, {}};
-  absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, /*reserved=*/false, nullptr);
+  absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, /*reserved=*/true, nullptr);
   if (!lsn.ok()) return lsn.status();
   ApplyLeases(consumer_index, record, *lsn, now);
   SendAssignments(consumer_index, record, std::move(submits), sync);

@@ -355,12 +355,18 @@ TEST_F(LeaseTest, DamagedPayloadMakesTheTaskDeadAndTheNextOneIsGiven) {
   EXPECT_EQ(view->dead_reason, "corrupt");
 }
 
-TEST_F(LeaseTest, RefusedLeaseRecordGivesTheTaskBack) {
+TEST_F(LeaseTest, LowDiskStillGivesOutWhatWasTaken) {
   MustSubmit(Spec());
   journal_->FailAppends(MakeError(absl::StatusCode::kResourceExhausted, "DISK_LOW", "low"));
+  EXPECT_EQ(Lease().size(), 1u);
+}
+
+TEST_F(LeaseTest, RefusedLeaseRecordGivesTheTaskBack) {
+  MustSubmit(Spec());
+  journal_->FailReserved(MakeError(absl::StatusCode::kResourceExhausted, "DISK_LOW", "low"));
   EXPECT_TRUE(Lease().empty());
   EXPECT_EQ(CountOf(TaskState::kReady), 1u);
-  journal_->FailAppends(absl::OkStatus());
+  journal_->FailReserved(absl::OkStatus());
   now_ += 1000;
   EXPECT_EQ(Lease().size(), 1u);
 }
