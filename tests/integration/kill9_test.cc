@@ -68,7 +68,7 @@ int PortForRestarts() {
 // What the last line of `./run test` shows.
 void NoteNotRun(const std::string& what) {
   std::cerr << what << "\n";
-  if (const char* path = std::getenv("WHEELPIT_NOT_RUN"); path != nullptr) {
+  if (const char* path = std::getenv("NOT_RUN_FILE"); path != nullptr) {
     if (FILE* file = std::fopen(path, "a"); file != nullptr) {
       std::fprintf(file, "%s\n", what.c_str());
       std::fclose(file);

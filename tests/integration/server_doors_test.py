@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The real server's HTTP and HTTPS doors, as applications, people and autoscalers use them.
 
-    server_http_test.py BIN_DIR [unittest arguments]
+    server_doors_test.py BIN_DIR [unittest arguments]
 """
 import gzip
 import hashlib
