@@ -197,8 +197,22 @@ void App::OnEngineState() {
   if (gateway_->counters().empty()) return BeginServing();
   gateway_counter_->Declare([this](absl::Status declared) {
     if (!declared.ok()) Log(LogLevel::kWarning, "gateway_not_declared", {{"error", std::string(declared.message())}});
+    MarkGatewaySeries();
     BeginServing();
   });
+}
+
+// Nobody but this process counts them, and it does not run without its store: what it did not count did not happen. So their rates
+// are known from the first moment on.
+void App::MarkGatewaySeries() {
+  SeriesStore& store = engine_->store();
+  const Labels labels(std::vector<Labels::Pair>(gateway_->labels().begin(), gateway_->labels().end()));
+  SeriesStore::WriteLock lock(&store);
+  for (const std::string& counter : gateway_->counters()) {
+    const std::optional<uint32_t> family = store.FindFamily(counter);
+    const SeriesId id = family ? store.Find(*family, labels) : 0;
+    if (id != 0) store.at(id).queue_fed = true;
+  }
 }
 
 void App::BeginServing() {

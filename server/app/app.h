@@ -67,6 +67,7 @@ class App {
   absl::Status OpenApis();
   void RunEngine();
   void OnEngineState();
+  void MarkGatewaySeries();
   void BeginServing();
   void OpenApisAndFinish();
   void Tick();

@@ -222,12 +222,26 @@ absl::Status ApplyYaml(absl::string_view text, absl::string_view file_name, Opti
   return absl::InvalidArgumentError(absl::StrCat(file_name, ": ", status.message()));
 }
 
+// Variables of the command-line client and of what it runs, which a server started from there inherits and must not take for options.
+bool IsClientVariable(absl::string_view entry) {
+  const absl::string_view name = entry.substr(0, entry.find('='));
+  for (const absl::string_view client : {"WHEELPIT_ADDRESS", "WHEELPIT_TASK_ID", "WHEELPIT_ATTEMPT", "WHEELPIT_TOKEN", "WHEELPIT_QUEUE",
+                                         "WHEELPIT_TLS", "WHEELPIT_CALL_TIMEOUT"}) {
+    if (name == client) return true;
+  }
+  return absl::StartsWith(name, "WHEELPIT_TLS_");
+}
+
 absl::Status LoadServerConfig(const std::vector<std::string>& args, const std::vector<std::string>& environment, OptionTable* table,
                               ServerConfig* config) {
   std::vector<std::string> positional;
   WHEELPIT_RETURN_IF_ERROR(table->ParseFlags(args, &positional));
   if (!positional.empty()) return absl::InvalidArgumentError(absl::StrCat(Quoted(positional[0]), " is no option; options begin with --"));
-  WHEELPIT_RETURN_IF_ERROR(table->ParseEnv("WHEELPIT_", environment));
+  std::vector<std::string> ours;
+  for (const std::string& entry : environment) {
+    if (!IsClientVariable(entry)) ours.push_back(entry);
+  }
+  WHEELPIT_RETURN_IF_ERROR(table->ParseEnv("WHEELPIT_", ours));
   if (!config->config_file.empty()) {
     std::ifstream file(config->config_file);
     std::stringstream text;

@@ -67,9 +67,11 @@ class BidiStream : public grpc::ServerBidiReactor<Request, Response>,
         return;
       }
       ++unfinished_;
+      dispatching_ = true;
     }
     OnRequest(slot);
     MutexLock lock(&mu_);
+    dispatching_ = false;
     ReadLocked();
   }
 
@@ -184,7 +186,8 @@ class BidiStream : public grpc::ServerBidiReactor<Request, Response>,
 
  private:
   void ReadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (reading_ != nullptr || reads_ended_ || closing_ || finished_ || unfinished_ >= unfinished_max_) return;
+    // While a request is being handed on, the end of an earlier one must not start the next read: it could overtake.
+    if (dispatching_ || reading_ != nullptr || reads_ended_ || closing_ || finished_ || unfinished_ >= unfinished_max_) return;
     if (!MayReadLocked()) return;
     if (free_.empty()) {
       slots_.push_back(std::make_unique<Slot>(block_bytes_));
@@ -205,6 +208,7 @@ class BidiStream : public grpc::ServerBidiReactor<Request, Response>,
   std::vector<std::unique_ptr<Slot>> slots_ ABSL_GUARDED_BY(mu_);
   std::vector<Slot*> free_ ABSL_GUARDED_BY(mu_);
   Slot* reading_ ABSL_GUARDED_BY(mu_) = nullptr;
+  bool dispatching_ ABSL_GUARDED_BY(mu_) = false;
   int unfinished_ ABSL_GUARDED_BY(mu_) = 0;
   int owed_ ABSL_GUARDED_BY(mu_) = 0;
   bool leaving_ ABSL_GUARDED_BY(mu_) = false;

@@ -26,6 +26,7 @@ struct Connection {
   bool worker = false;
   std::string out, in;
   int unanswered = 0;
+  bool reserving = false;
   uint64_t to_put = 0;
 };
 
@@ -77,18 +78,17 @@ class Run {
   }
 
  private:
-  // Sends what there is room for. A worker's unanswered operations are reserves and deletes together.
+  // Sends what there is room for. beanstalkd answers a connection's commands in order and stops at a reserve until it has a job, so
+  // a worker has one reserve waiting, always behind its deletes: one before them could hold them up for good.
   void Feed(Connection* c) {
-    while (c->unanswered < load_.depth) {
-      if (c->worker) {
-        c->out += "reserve\r\n";
-      } else if (c->to_put > 0) {
-        --c->to_put;
-        absl::StrAppend(&c->out, "put 0 0 600 64\r\n", std::string(64, 'x'), "\r\n");
-      } else {
-        break;
-      }
+    if (c->worker && !c->reserving) {
+      c->reserving = true;
+      c->out += "reserve\r\n";
+    }
+    while (!c->worker && c->unanswered < load_.depth && c->to_put > 0) {
+      --c->to_put;
       ++c->unanswered;
+      absl::StrAppend(&c->out, "put 0 0 600 64\r\n", std::string(64, 'x'), "\r\n");
     }
     Flush(c);
   }
@@ -125,11 +125,9 @@ class Run {
       if (c->in.size() < next + bytes + 2) return false;
       next += bytes + 2;
       if (!seen_.insert(id).second) Fail("beanstalkd gave a job twice");
-      // The slot of the reserve becomes the delete's.
-      absl::StrAppend(&c->out, "delete ", id, "\r\n");
+      absl::StrAppend(&c->out, "delete ", id, "\r\nreserve\r\n");
     } else if (line == "DELETED") {
       ++deleted_;
-      --c->unanswered;
     } else if (absl::StartsWith(line, "INSERTED ")) {
       --c->unanswered;
     } else {

@@ -78,11 +78,16 @@ class Pump : public grpc::ClientBidiReactor<Request, Response> {
     }
     MaybeWrite(&lock);
   }
-  // Stops sending; returns when everything sent is acknowledged.
-  uint64_t Stop() {
-    std::unique_lock lock(mu_);
+  void Stop() {
+    std::lock_guard lock(mu_);
     running_ = false;
-    cv_.wait(lock, [&] { return acked_ == sent_ || done_; });
+  }
+  // Returns when everything sent is acknowledged.
+  uint64_t Drain() {
+    std::unique_lock lock(mu_);
+    if (!cv_.wait_for(lock, std::chrono::seconds(20), [&] { return acked_ == sent_ || done_; })) {
+      Fail(absl::StrCat("stalled: ", sent_, " messages sent, ", acked_, " acknowledged", writing_ ? ", a write is under way" : ""));
+    }
     if (done_) Fail("stream ended early: " + status_.error_message());
     return acked_;
   }
@@ -166,10 +171,11 @@ double Round(std::vector<std::unique_ptr<P>>& pumps, double seconds, std::vector
   const double start = Now();
   for (auto& p : pumps) p->Start();
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+  for (auto& p : pumps) p->Stop();
   uint64_t messages = 0;
   counted->assign(pumps.size(), 0);
   for (size_t i = 0; i < pumps.size(); ++i) {
-    (*counted)[i] = pumps[i]->Stop();
+    (*counted)[i] = pumps[i]->Drain();
     messages += (*counted)[i] - before[i];
   }
   return static_cast<double>(messages) * kSeries / (Now() - start);
