@@ -248,6 +248,7 @@ void EngineImpl::FinishRecovery(const absl::Status& durable) {
   for (Fold* fold : std::initializer_list<Fold*>{&meta_, queue_.get(), counter_.get(), &scalers_}) {
     if (absl::Status status = fold->RecoveryDone(now); !status.ok()) return Fail(status);
   }
+  journal_->PinsComplete();
   queue_->PublishStats(now);
   housekeeping_due_ms_ = now + kHousekeepingMs;
   heartbeat_due_ms_ = now + options_.heartbeat_interval_ms;

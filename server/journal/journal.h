@@ -124,6 +124,9 @@ class Journal {
   // must pair.
   virtual void Pin(RecordPosition position, uint64_t bytes) = 0;
   virtual void Unpin(RecordPosition position, uint64_t bytes) = 0;
+  // After Recover, once every fold has pinned what it was left with: only from here on may segments
+  // that nobody pins be freed. Engine thread.
+  virtual void PinsComplete() {}
 
   // Starts a checkpoint whose replay begins after `begin_lsn` (= last_lsn() at that moment on the
   // engine thread).

@@ -92,6 +92,7 @@ class SegmentedLog : public Journal {
   absl::StatusOr<OwnedRecord> Read(RecordPosition position) const override;
   void Pin(RecordPosition position, uint64_t bytes) override;
   void Unpin(RecordPosition position, uint64_t bytes) override;
+  void PinsComplete() override;
   absl::StatusOr<std::unique_ptr<CheckpointWriter>> BeginCheckpoint(Lsn begin_lsn) override;
   JournalUsage Usage() const override;
 
@@ -174,6 +175,7 @@ class SegmentedLog : public Journal {
   std::vector<std::shared_ptr<File>> unsynced_ ABSL_GUARDED_BY(mu_);
   std::vector<CheckpointInfo> checkpoints_ ABSL_GUARDED_BY(mu_);  // newest first
   bool free_soon_ ABSL_GUARDED_BY(mu_) = false;
+  bool pins_complete_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace wheelpit

@@ -81,6 +81,11 @@ void SegmentedLog::Unpin(RecordPosition position, uint64_t bytes) {
   if (segment->pins == 0 && segment->sealed) free_soon_ = true;
 }
 
+void SegmentedLog::PinsComplete() {
+  MutexLock lock(&mu_);
+  pins_complete_ = true;
+}
+
 bool SegmentedLog::LooksLow() const {
   const auto space = fs_->Space(options_.dir);
   if (!space.ok()) return disk_low_.load(std::memory_order_relaxed);
@@ -96,9 +101,10 @@ void SegmentedLog::Maintain() {
   std::vector<Segment> freed;
   {
     MutexLock lock(&mu_);
-    if (free_soon_)
+    if (free_soon_ && pins_complete_) {
       freed = table_.TakeFreeable(checkpoints_.size() == 2 ? checkpoints_[1].begin_lsn : 0);
-    free_soon_ = false;
+      free_soon_ = false;
+    }
   }
   absl::Status done;
   for (const Segment& segment : freed) done.Update(pool_.Recycle(segment.number));

@@ -26,6 +26,7 @@ TEST(ConcurrencyTest, EngineJournalCheckpointAndReadersWorkAtOnce) {
   {
     auto log = *SegmentedLog::Open(options, PosixFileSystem());
     ASSERT_TRUE(log->Recover({}, nullptr).ok());
+    log->PinsComplete();
     Mutex mu;
     CondVar work;
     bool waiting_work = false;

@@ -40,6 +40,7 @@ class JournalContractTest : public testing::TestWithParam<std::string> {
     }
     const auto recovered = journal_->Recover({}, nullptr);
     ASSERT_TRUE(recovered.ok()) << recovered.status();
+    journal_->PinsComplete();
     EXPECT_TRUE(recovered->created);
     EXPECT_EQ(recovered->last_lsn, 0u);
   }

@@ -99,7 +99,8 @@ class LogLife {
     return options;
   }
 
-  LogLife(FileSystem* disk, const SegmentedLogOptions& options) {
+  // `pins_complete` = false: still recovering, as far as the pins go.
+  LogLife(FileSystem* disk, const SegmentedLogOptions& options, bool pins_complete = true) {
     auto opened = SegmentedLog::Open(options, disk);
     status_ = opened.status();
     if (!opened.ok()) return;
@@ -107,6 +108,7 @@ class LogLife {
     auto recovered = log_->Recover({&fold_}, nullptr);
     status_ = recovered.status();
     if (recovered.ok()) result_ = *recovered;
+    if (pins_complete) log_->PinsComplete();
   }
 
   const absl::Status& status() const { return status_; }
