@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/errors.h"
+#include "base/executor.h"
 #include "base/sync.h"
 #include "google/protobuf/arena.h"
 #include "grpcpp/grpcpp.h"
@@ -166,6 +167,18 @@ class BidiStream : public grpc::ServerBidiReactor<Request, Response>,
       this->Finish(close_status_);
     }
   }
+  // The same, after what `engine` does now: answers that come together go out in one message, and their write waits for no lock
+  // that a later answer needs. Engine thread.
+  void FlushSoonLocked(Executor* engine) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    // The end of a write flushes anyway.
+    if (flush_posted_ || writing_ || finished_) return;
+    flush_posted_ = true;
+    engine->Post([self = this->shared_from_this()] {
+      MutexLock lock(&self->mu_);
+      self->flush_posted_ = false;
+      self->FlushLocked();
+    });
+  }
   // Ends the stream with this status once what is to be written is written. The first status counts.
   void CloseLocked(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (!closing_) {
@@ -214,6 +227,7 @@ class BidiStream : public grpc::ServerBidiReactor<Request, Response>,
   bool leaving_ ABSL_GUARDED_BY(mu_) = false;
   bool reads_ended_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  bool flush_posted_ ABSL_GUARDED_BY(mu_) = false;
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
   bool abandoned_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;

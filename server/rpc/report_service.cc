@@ -29,8 +29,11 @@ class ReportReactor final : public BidiStream<v1::ReportRequest, v1::ReportRespo
  private:
   void OnRequest(Slot* slot) override {
     rpc_->engine->Post([self = Self(), slot, received_ms = rpc_->clock->NowMs()] {
-      self->Handle(*slot->request(), received_ms);
-      self->Finished(slot);
+      const bool owes = self->Handle(*slot->request(), received_ms);
+      MutexLock lock(&self->mu_);
+      // Paid already if the answer came at once: the request itself keeps the stream open until here.
+      if (owes) self->OweLocked();
+      self->FinishedLocked(slot);
     });
   }
 
@@ -60,25 +63,32 @@ class ReportReactor final : public BidiStream<v1::ReportRequest, v1::ReportRespo
   }
 
   // --- engine thread ---
-  void Handle(const v1::ReportRequest& request, int64_t received_ms) {
-    if (ended_) return;
-    if (stream_ == nullptr) return Open(request, received_ms);
+  // True if Acked() is called for it, now or later.
+  bool Handle(const v1::ReportRequest& request, int64_t received_ms) {
+    if (ended_) return false;
+    if (stream_ == nullptr) {
+      Open(request, received_ms);
+      return false;
+    }
     switch (request.message_case()) {
       case v1::ReportRequest::kBatch:
-        Owe();
-        return stream_->Apply(BatchFromProto(request.batch()), received_ms,
-                              [self = Self()](absl::StatusOr<BatchAck> ack) { self->Acked(std::move(ack)); });
+        stream_->Apply(BatchFromProto(request.batch()), received_ms,
+                       [self = Self()](absl::StatusOr<BatchAck> ack) { self->Acked(std::move(ack)); });
+        return true;
       case v1::ReportRequest::kGoodbye:
-        Owe();
-        return stream_->Goodbye(request.goodbye().drained(), received_ms,
-                                [self = Self()](absl::StatusOr<BatchAck> ack) { self->Acked(std::move(ack)); });
+        stream_->Goodbye(request.goodbye().drained(), received_ms,
+                         [self = Self()](absl::StatusOr<BatchAck> ack) { self->Acked(std::move(ack)); });
+        return true;
       case v1::ReportRequest::kHello:
         ended_ = true;
-        return Fail(MakeError(absl::StatusCode::kInvalidArgument, "BAD_FIELD", "hello comes once"));
+        Fail(MakeError(absl::StatusCode::kInvalidArgument, "BAD_FIELD", "hello comes once"));
+        return false;
       case v1::ReportRequest::kHeartbeat:
       case v1::ReportRequest::MESSAGE_NOT_SET:
-        return stream_->Heartbeat(received_ms);
+        stream_->Heartbeat(received_ms);
+        return false;
     }
+    return false;
   }
 
   void Open(const v1::ReportRequest& request, int64_t received_ms) {
@@ -107,11 +117,6 @@ class ReportReactor final : public BidiStream<v1::ReportRequest, v1::ReportRespo
     Fail(status);
   }
 
-  void Owe() {
-    MutexLock lock(&mu_);
-    OweLocked();
-  }
-
   void Acked(absl::StatusOr<BatchAck> ack) {
     MutexLock lock(&mu_);
     if (ack.ok()) {
@@ -122,7 +127,7 @@ class ReportReactor final : public BidiStream<v1::ReportRequest, v1::ReportRespo
       CloseLocked(ack.status());
     }
     PaidLocked();
-    FlushLocked();
+    FlushSoonLocked(rpc_->engine);
   }
 
   RpcContext* const rpc_;

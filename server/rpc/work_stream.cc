@@ -165,7 +165,7 @@ void WorkStream::Answer(v1::LeaseOperation operation, LeaseResults results, cons
     ack_.add_results()->Swap(&result);
   }
   PaidLocked();
-  FlushLocked();
+  FlushSoonLocked(rpc_->engine);
   CloseIfDrained();
 }
 
@@ -175,7 +175,7 @@ void WorkStream::Assign(std::vector<Assignment> assignments) {
     held_.insert(assignment.token.value);
     assignments_.push_back(std::move(assignment));
   }
-  FlushLocked();
+  FlushSoonLocked(rpc_->engine);
 }
 
 void WorkStream::LeaseLost(std::vector<LeaseRef> leases, absl::string_view cause) {
