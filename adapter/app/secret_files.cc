@@ -18,7 +18,6 @@
 namespace wheelpit::adapter {
 namespace {
 
-constexpr size_t kFileBytesMax = 1 << 20;
 constexpr mode_t kOwnerOnly = S_IRUSR | S_IWUSR;
 
 absl::Status Failed(absl::string_view what, const std::string& path, int error) {
@@ -51,22 +50,6 @@ absl::Status WriteAll(int fd, absl::string_view content, const std::string& path
 }
 
 }  // namespace
-
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) return Failed("opening", path, errno);
-  std::string content;
-  std::array<char, 8192> buffer;
-  while (true) {
-    const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Failed("reading", path, errno);
-    if (n == 0) return content;
-    content.append(buffer.data(), static_cast<size_t>(n));
-    if (content.size() > kFileBytesMax)
-      return absl::InvalidArgumentError(absl::StrCat(path, ": longer than 1 MiB"));
-  }
-}
 
 absl::Status WriteSecretFile(const std::string& path, absl::string_view content) {
   const std::string temporary = path + ".tmp";

@@ -6,11 +6,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/small_file.h"
 
 namespace wheelpit::adapter {
-
-// kNotFound if there is none; kInvalidArgument above 1 MiB.
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path);
 
 // Through a temporary file beside it and a rename, both synced. The file belongs to its owner
 // alone.

@@ -97,7 +97,7 @@ class RealHttpServer final : public HttpServer {
   uint64_t requests() const override { return requests_.load(std::memory_order_relaxed); }
 
   absl::Status SetCertificate(absl::string_view certificate_pem, absl::string_view key_pem) override {
-    absl::StatusOr<SslContext> context = MakeServerContext(certificate_pem, key_pem);
+    absl::StatusOr<SslContext> context = MakeServerContext(certificate_pem, key_pem, options_.tls);
     if (!context.ok()) return context.status();
     MutexLock lock(&mu_);
     context_ = *std::move(context);
@@ -387,7 +387,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions 
                                                               ThreadFactory threads, const Clock* clock) {
   SslContext context;
   if (!options.certificate_pem.empty() || !options.key_pem.empty()) {
-    absl::StatusOr<SslContext> made = MakeServerContext(options.certificate_pem, options.key_pem);
+    absl::StatusOr<SslContext> made = MakeServerContext(options.certificate_pem, options.key_pem, options.tls);
     if (!made.ok()) return made.status();
     context = *std::move(made);
   }

@@ -19,6 +19,7 @@
 #include "absl/strings/string_view.h"
 #include "base/clock.h"
 #include "base/http/http_types.h"
+#include "base/http/tls_options.h"
 #include "base/http/worker_pool.h"
 
 namespace wheelpit {
@@ -30,6 +31,7 @@ struct HttpServerOptions {
   // PEM; both empty = plain HTTP.
   std::string certificate_pem;
   std::string key_pem;
+  ServerTlsOptions tls;
   size_t threads_max = 512;  // handlers at once
   size_t connections_max = 10'000;
   uint64_t body_bytes_max = 18ULL << 20;         // of one request

@@ -64,12 +64,47 @@ absl::Status UseChain(SSL_CTX* context, absl::string_view certificate_pem) {
   return absl::OkStatus();
 }
 
+absl::Status UseKey(SSL_CTX* context, absl::string_view key_pem) {
+  auto bio = OpenText(key_pem);
+  const std::unique_ptr<EVP_PKEY, KeyFree> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassword, nullptr));
+  if (key == nullptr || SSL_CTX_use_PrivateKey(context, key.get()) != 1) return SslError("TLS key");
+  if (SSL_CTX_check_private_key(context) != 1) return SslError("TLS key and certificate differ");
+  return absl::OkStatus();
+}
+
+// Names of TLS 1.3 suites are known and passed over: those cannot be switched off, as in Go.
+absl::Status UseCipherSuites(SSL_CTX* context, const std::vector<std::string>& suites) {
+  std::string list;
+  for (const std::string& suite : suites) {
+    const char* const name = OPENSSL_cipher_name(suite.c_str());
+    if (absl::string_view(name) == "(NONE)") return absl::InvalidArgumentError(absl::StrCat("unknown cipher suite ", suite));
+    if (name == absl::string_view(suite)) continue;
+    absl::StrAppend(&list, list.empty() ? "" : ":", name);
+  }
+  if (!list.empty() && SSL_CTX_set_cipher_list(context, list.c_str()) != 1) return SslError("TLS cipher suites");
+  return absl::OkStatus();
+}
+
+absl::Status Trust(X509_STORE* store, absl::string_view ca_pem) {
+  auto bio = OpenText(ca_pem);
+  int count = 0;
+  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, NoPassword, nullptr)) {
+    X509_STORE_add_cert(store, certificate);
+    X509_free(certificate);
+    ++count;
+  }
+  ERR_clear_error();  // the end of the text
+  return count > 0 ? absl::OkStatus() : absl::InvalidArgumentError("TLS CA: no certificate in the text");
+}
+
 }  // namespace
 
-absl::StatusOr<SslContext> MakeServerContext(absl::string_view certificate_pem, absl::string_view key_pem) {
+absl::StatusOr<SslContext> MakeServerContext(absl::string_view certificate_pem, absl::string_view key_pem,
+                                             const ServerTlsOptions& options) {
   SslContext context(SSL_CTX_new(TLS_server_method()));
   if (context == nullptr) return SslError("TLS");
-  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
+  SSL_CTX_set_min_proto_version(context.get(), options.tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION);
+  if (absl::Status status = UseCipherSuites(context.get(), options.cipher_suites); !status.ok()) return status;
   SSL_CTX_set_options(context.get(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
                                          SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
   // A resumed session would come without the client's certificate chain.
@@ -79,10 +114,30 @@ absl::StatusOr<SslContext> MakeServerContext(absl::string_view certificate_pem, 
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, AcceptAnyClient);
   SSL_CTX_set_alpn_select_cb(context.get(), ChooseProtocol, nullptr);
   if (absl::Status status = UseChain(context.get(), certificate_pem); !status.ok()) return status;
-  auto bio = OpenText(key_pem);
-  const std::unique_ptr<EVP_PKEY, KeyFree> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassword, nullptr));
-  if (key == nullptr || SSL_CTX_use_PrivateKey(context.get(), key.get()) != 1) return SslError("TLS key");
-  if (SSL_CTX_check_private_key(context.get()) != 1) return SslError("TLS key and certificate differ");
+  if (absl::Status status = UseKey(context.get(), key_pem); !status.ok()) return status;
+  return context;
+}
+
+absl::StatusOr<SslContext> MakeClientContext(absl::string_view ca_pem, absl::string_view certificate_pem,
+                                             absl::string_view key_pem, bool insecure) {
+  SslContext context(SSL_CTX_new(TLS_client_method()));
+  if (context == nullptr) return SslError("TLS");
+  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+  // The chain as it was given: the trusted CAs are no part of it.
+  SSL_CTX_set_mode(context.get(),
+                   SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+  SSL_CTX_set_verify(context.get(), insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, nullptr);
+  // Whoever is named as trusted is: an intermediate CA, or the server's own certificate.
+  X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context.get()), X509_V_FLAG_PARTIAL_CHAIN);
+  if (ca_pem.empty()) {
+    SSL_CTX_set_default_verify_paths(context.get());
+  } else if (absl::Status status = Trust(SSL_CTX_get_cert_store(context.get()), ca_pem); !status.ok()) {
+    return status;
+  }
+  if (certificate_pem.empty() && key_pem.empty()) return context;
+  if (absl::Status status = UseChain(context.get(), certificate_pem); !status.ok()) return status;
+  if (absl::Status status = UseKey(context.get(), key_pem); !status.ok()) return status;
   return context;
 }
 
