@@ -81,6 +81,11 @@ ApiStatus RequestTimeout() {
           Json::object()};
 }
 
+ApiStatus AuthorizationFailed(absl::string_view target, absl::string_view cause) {
+  return {500, "InternalError",
+          absl::StrCat("Internal Server Error: ", GoQuote(target), ": ", cause), Json::object()};
+}
+
 ApiStatus ForbiddenExternal(absl::string_view user, absl::string_view metric,
                             absl::string_view name_space, absl::string_view reason) {
   Json details;

@@ -39,6 +39,8 @@ ApiStatus NoRoute();
 ApiStatus NotAcceptable();
 ApiStatus Unauthorized();
 ApiStatus RequestTimeout();
+// Whether the request is allowed could not be found out.
+ApiStatus AuthorizationFailed(absl::string_view target, absl::string_view cause);
 // `metric` of an external metric.
 ApiStatus ForbiddenExternal(absl::string_view user, absl::string_view metric,
                             absl::string_view name_space, absl::string_view reason);

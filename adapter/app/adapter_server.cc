@@ -1,6 +1,7 @@
 #include "adapter/app/adapter_server.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,7 @@ namespace {
 // How often the keeper looks whether a relist is due; below every interval that matters.
 constexpr absl::Duration kKeeperStep = absl::Milliseconds(500);
 constexpr absl::Duration kCertificateStep = absl::Minutes(1);
+constexpr absl::Duration kRenewBefore = absl::Hours(24 * 30);
 constexpr size_t kGzipBytesMin = (128 << 10) + 1;
 
 }  // namespace
@@ -42,12 +44,13 @@ absl::Status AdapterServer::Init(MetricSources sources, ThreadFactory threads,
   WHEELPIT_ASSIGN_OR_RETURN(std::vector<Rule> rules, LoadRules());
   WHEELPIT_ASSIGN_OR_RETURN(registry_,
                             Registry::Create(sources, std::move(rules), options_.registry));
-  WHEELPIT_ASSIGN_OR_RETURN(token_, LoadOrMakeToken(options_.data_dir + "/adapter.token"));
+  WHEELPIT_RETURN_IF_ERROR(OpenDoor());
   HttpServerOptions http;
   http.name = "adapter";
   http.host = options_.host;
   http.port = options_.port;
   http.gzip_bytes_min = kGzipBytesMin;
+  http.tls = options_.tls;
   http.error_response = &ApiHandler::ServerError;
   WHEELPIT_ASSIGN_OR_RETURN(const ServingCertificate certificate, LoadCertificate());
   http.certificate_pem = certificate.certificate_pem;
@@ -57,15 +60,15 @@ absl::Status AdapterServer::Init(MetricSources sources, ThreadFactory threads,
     certificate_pem_ = certificate.certificate_pem;
   }
 
-  authenticator_ =
-      NewStaticTokenAuthenticator(token_, {"wheelpit:token", "", {"system:authenticated"}, {}});
-  authorizer_ = NewAllowAllAuthorizer();
   ApiHandlerOptions handler;
   if (options_.port != 0) handler.server_address = absl::StrCat(options_.host, ":", options_.port);
   handler.query_timeout = options_.query_timeout;
   handler.version = options_.version;
   handler_ = std::make_unique<ApiHandler>(
-      ApiHandlerParts{registry_.get(), authenticator_.get(), authorizer_.get(), metrics, clock_},
+      ApiHandlerParts{registry_.get(),
+                      delegated_ ? delegated_->authenticator() : token_authenticator_.get(),
+                      delegated_ ? delegated_->authorizer() : token_authorizer_.get(), metrics,
+                      clock_},
       std::move(handler), RandomSeed());
   WHEELPIT_ASSIGN_OR_RETURN(
       server_,
@@ -73,7 +76,23 @@ absl::Status AdapterServer::Init(MetricSources sources, ThreadFactory threads,
           std::move(http), [this](const HttpRequest& request) { return handler_->Handle(request); },
           threads, clock_));
   join_keeper_ = threads("adapter-rules", [this] { KeepFresh(); });
+  if (delegated_ != nullptr) join_auth_ = threads("adapter-auth", [this] { delegated_->Run(); });
   return absl::OkStatus();
+}
+
+absl::Status AdapterServer::OpenDoor() {
+  if (!options_.delegated.has_value()) {
+    WHEELPIT_ASSIGN_OR_RETURN(token_, LoadOrMakeToken(options_.data_dir + "/adapter.token"));
+    token_authenticator_ =
+        NewStaticTokenAuthenticator(token_, {"wheelpit:token", "", {"system:authenticated"}, {}});
+    token_authorizer_ = NewAllowAllAuthorizer();
+    return absl::OkStatus();
+  }
+  const DelegatedOptions& delegated = *options_.delegated;
+  WHEELPIT_ASSIGN_OR_RETURN(delegated_,
+                            DelegatedAuth::Create(delegated.auth, delegated.authentication,
+                                                  delegated.authorization, clock_));
+  return delegated_->Load();
 }
 
 absl::StatusOr<std::vector<Rule>> AdapterServer::LoadRules() const {
@@ -98,7 +117,7 @@ absl::StatusOr<std::vector<Rule>> AdapterServer::LoadRules() const {
   return rules;
 }
 
-absl::StatusOr<ServingCertificate> AdapterServer::LoadCertificate() const {
+absl::StatusOr<ServingCertificate> AdapterServer::LoadCertificate() {
   if (options_.certificate_file.empty() != options_.key_file.empty()) {
     return absl::InvalidArgumentError(
         "adapter: a certificate file needs its key file, and a key file its certificate");
@@ -118,8 +137,49 @@ absl::StatusOr<ServingCertificate> AdapterServer::LoadCertificate() const {
       hosts.push_back(std::move(host));
     }
   }
+  if (options_.data_dir.empty()) return CertificateOfFolder(hosts);
   return LoadOrMakeCertificate(options_.data_dir + "/adapter.crt",
                                options_.data_dir + "/adapter.key", hosts, clock_->WallNow());
+}
+
+absl::StatusOr<ServingCertificate> AdapterServer::CertificateOfFolder(
+    const std::vector<std::string>& hosts) {
+  const std::string& folder = options_.certificate_dir;
+  if (folder.empty()) return CertificateInMemory(hosts);
+  const std::string certificate_path = folder + "/apiserver.crt", key_path = folder + "/apiserver.key";
+  const absl::StatusOr<std::string> certificate_pem = ReadSmallFile(certificate_path);
+  const absl::StatusOr<std::string> key_pem = ReadSmallFile(key_path);
+  if (certificate_pem.ok() && key_pem.ok()) {
+    // Perhaps somebody's own: its names are their matter.
+    ServingCertificate pair{*certificate_pem, *key_pem};
+    const absl::Status good = CheckCertificate(pair, {}, clock_->WallNow(), absl::ZeroDuration());
+    if (good.ok()) return pair;
+    Log(LogLevel::kWarning, "adapter_certificate_replaced",
+        {{"path", certificate_path}, {"why", std::string(good.message())}});
+  }
+  std::error_code ignored;
+  std::filesystem::create_directories(folder, ignored);
+  absl::StatusOr<ServingCertificate> made =
+      LoadOrMakeCertificate(certificate_path, key_path, hosts, clock_->WallNow());
+  if (made.ok()) return made;
+  {
+    MutexLock lock(&mu_);
+    if (in_memory_.key_pem.empty()) {
+      Log(LogLevel::kInfo, "adapter_certificate_in_memory",
+          {{"why", std::string(made.status().message())}});
+    }
+  }
+  return CertificateInMemory(hosts);
+}
+
+absl::StatusOr<ServingCertificate> AdapterServer::CertificateInMemory(
+    const std::vector<std::string>& hosts) {
+  MutexLock lock(&mu_);
+  const absl::Time now = clock_->WallNow();
+  if (in_memory_.key_pem.empty() || !CheckCertificate(in_memory_, hosts, now, kRenewBefore).ok()) {
+    WHEELPIT_ASSIGN_OR_RETURN(in_memory_, MakeSelfSigned(hosts, now));
+  }
+  return in_memory_;
 }
 
 absl::Status AdapterServer::RefreshCertificate() {
@@ -168,8 +228,11 @@ void AdapterServer::Stop(absl::Duration grace) {
     wake_.SignalAll();
   }
   if (handler_ != nullptr) handler_->BeginShutdown();
+  // Requests that wait for the API server would hold everything up.
+  if (delegated_ != nullptr) delegated_->Stop();
   if (server_ != nullptr) server_->Stop(absl::ToInt64Milliseconds(grace));
   if (join_keeper_ != nullptr) join_keeper_();
+  if (join_auth_ != nullptr) join_auth_();
 }
 
 }  // namespace wheelpit::adapter

@@ -10,14 +10,17 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "adapter/app/certificate.h"
+#include "adapter/auth/delegated_auth.h"
 #include "adapter/http/api_handler.h"
 #include "adapter/http/registry.h"
+#include "adapter/kube/kube_config.h"
 #include "base/clock.h"
 #include "base/http/http_server.h"
 #include "base/metrics.h"
@@ -25,11 +28,18 @@
 
 namespace wheelpit::adapter {
 
+struct DelegatedOptions {
+  DelegatedAuthOptions auth;
+  // With whose rights tokens are reviewed and settings read, and with whose access is reviewed.
+  KubeConfig authentication;
+  KubeConfig authorization;
+};
+
 struct AdapterOptions {
   std::string host = "127.0.0.1";
   // 0 = any free one.
   int port = 6443;
-  // Holds adapter.crt, adapter.key and adapter.token; must exist.
+  // Holds adapter.crt, adapter.key and adapter.token; must exist. May be empty with `delegated`.
   std::string data_dir;
   // PEM files of a certificate from elsewhere; empty = self-signed, in data_dir.
   std::string certificate_file;
@@ -37,6 +47,12 @@ struct AdapterOptions {
   // Host names and addresses that the self-signed certificate carries besides localhost, 127.0.0.1,
   // ::1 and `host`.
   std::vector<std::string> certificate_hosts;
+  // Without data_dir and files: a folder whose apiserver.crt and apiserver.key are used if they are
+  // good, and made if not. Where that cannot be, and if it is empty: made in memory.
+  std::string certificate_dir;
+  ServerTlsOptions tls;
+  // Set: users and their rights are the cluster's matter. Else adapter.token opens the door.
+  std::optional<DelegatedOptions> delegated;
   // prometheus-adapter's configuration; empty = built-in rules only.
   std::string rules_file;
   bool builtin_rules = true;
@@ -50,7 +66,8 @@ struct AdapterOptions {
 class AdapterServer {
  public:
   // `sources`, `clock` and `metrics` outlive it. kInvalidArgument: the rule file or an option is
-  // bad; kAlreadyExists: the port is taken.
+  // bad; kAlreadyExists: the port is taken; what the API server says, if it cannot be asked for the
+  // settings of authentication.
   static absl::StatusOr<std::unique_ptr<AdapterServer>> Start(
       AdapterOptions options, MetricSources sources, ThreadFactory threads, const Clock* clock,
       MetricRegistry* metrics = &OwnMetrics());
@@ -58,7 +75,7 @@ class AdapterServer {
   ~AdapterServer();
 
   int port() const;
-  // What clients send as `Authorization: Bearer`.
+  // What clients send as `Authorization: Bearer`; empty with `delegated`.
   const std::string& token() const { return token_; }
   // What new connections are served with.
   std::string certificate_pem() const;
@@ -76,7 +93,10 @@ class AdapterServer {
   AdapterServer(AdapterOptions options, const Clock* clock);
   absl::Status Init(MetricSources sources, ThreadFactory threads, MetricRegistry* metrics);
   absl::StatusOr<std::vector<Rule>> LoadRules() const;
-  absl::StatusOr<ServingCertificate> LoadCertificate() const;
+  absl::Status OpenDoor();
+  absl::StatusOr<ServingCertificate> LoadCertificate();
+  absl::StatusOr<ServingCertificate> CertificateOfFolder(const std::vector<std::string>& hosts);
+  absl::StatusOr<ServingCertificate> CertificateInMemory(const std::vector<std::string>& hosts);
   // Relists when due and minds the certificate, until Stop.
   void KeepFresh();
 
@@ -84,15 +104,19 @@ class AdapterServer {
   const Clock* const clock_;
   std::string token_;
   std::unique_ptr<Registry> registry_;
-  std::unique_ptr<Authenticator> authenticator_;
-  std::unique_ptr<Authorizer> authorizer_;
+  // Either the cluster's, or the token's.
+  std::unique_ptr<DelegatedAuth> delegated_;
+  std::unique_ptr<Authenticator> token_authenticator_;
+  std::unique_ptr<Authorizer> token_authorizer_;
   std::unique_ptr<ApiHandler> handler_;
   std::unique_ptr<HttpServer> server_;
   absl::AnyInvocable<void()> join_keeper_;
+  absl::AnyInvocable<void()> join_auth_;
 
   mutable Mutex mu_;
   CondVar wake_;
   std::string certificate_pem_ ABSL_GUARDED_BY(mu_);
+  ServingCertificate in_memory_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 };
 

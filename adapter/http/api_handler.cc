@@ -74,7 +74,6 @@ struct ApiHandler::Call {
   absl::Duration timeout;
   // For the counters.
   absl::string_view api = "other";
-  UserInfo user;
   // Of an error, for the log.
   std::string cause;
 
@@ -106,7 +105,7 @@ std::string Verb(const HttpRequest& request) { return absl::AsciiStrToLower(requ
 RequestAttributes AttributesOf(const HttpRequest& request, const std::vector<std::string>& path) {
   RequestAttributes attributes;
   attributes.verb = Verb(request);
-  attributes.path = request.RawPath();
+  attributes.path = absl::StrCat("/", absl::StrJoin(path, "/"));
   if (path.size() <= 3 || path[0] != "apis" || !HasVersion(path[1], path[2])) return attributes;
   attributes.is_resource = true;
   attributes.group = path[1];
@@ -172,7 +171,7 @@ HttpResponse ApiHandler::ServerError(int status, absl::string_view message) {
 
 HttpResponse ApiHandler::Handle(const HttpRequest& request) {
   const int64_t start_ns = parts_.clock->MonotonicNanos();
-  Call call{request, {}, WantsPretty(request), options_.query_timeout, "other", {}, ""};
+  Call call{request, {}, WantsPretty(request), options_.query_timeout, "other", ""};
   HttpResponse response = Dispatch(&call);
   const absl::string_view audit_id = request.Header("Audit-Id");
   response.headers.emplace_back(
@@ -200,16 +199,12 @@ HttpResponse ApiHandler::Dispatch(Call* call) {
   // A slash at the end is tolerated; the root is nothing but one.
   if (!call->path.empty() && call->path.back().empty()) call->path.pop_back();
   call->api = ApiOf(call->path);
-  if (IsHealth(call->path)) return IsGet(request) ? Health(*call) : call->Error(MethodNotAllowed());
-
-  absl::StatusOr<UserInfo> user = parts_.authenticator->Authenticate(request);
-  if (!user.ok()) return call->Error(Unauthorized());
-  call->user = *std::move(user);
   const RequestAttributes attributes = AttributesOf(request, call->path);
-  const absl::Status allowed = parts_.authorizer->Authorize(call->user, attributes);
-  if (absl::IsPermissionDenied(allowed))
-    return call->Error(ForbiddenStatus(call->user, attributes, allowed.message()));
-  if (!allowed.ok()) return call->Error(adapter::InternalError(allowed.message()));
+  if (!parts_.authorizer->AllowsAnyone(attributes)) {
+    if (std::optional<HttpResponse> refused = Refusal(attributes, call); refused.has_value())
+      return *std::move(refused);
+  }
+  if (IsHealth(call->path)) return IsGet(request) ? Health(*call) : call->Error(MethodNotAllowed());
 
   if (const absl::string_view text = request.Query("timeout"); !text.empty()) {
     const absl::StatusOr<absl::Duration> timeout = ParseGoDuration(text);
@@ -222,6 +217,20 @@ HttpResponse ApiHandler::Dispatch(Call* call) {
       call->timeout = std::min({call->timeout, *timeout, kTimeoutMax});
   }
   return Routed(call);
+}
+
+std::optional<HttpResponse> ApiHandler::Refusal(const RequestAttributes& attributes, Call* call) {
+  const absl::StatusOr<UserInfo> user = parts_.authenticator->Authenticate(call->request);
+  if (!user.ok()) {
+    Log(LogLevel::kDebug, "adapter_unauthorized", {{"cause", std::string(user.status().message())}});
+    return call->Error(Unauthorized());
+  }
+  const absl::Status allowed = parts_.authorizer->Authorize(*user, attributes);
+  if (absl::IsPermissionDenied(allowed))
+    return call->Error(ForbiddenStatus(*user, attributes, allowed.message()));
+  if (allowed.ok()) return std::nullopt;
+  // As a Status, so that people see the cause in the HPA's events.
+  return call->Error(AuthorizationFailed(call->request.target, allowed.message()));
 }
 
 HttpResponse ApiHandler::Routed(Call* call) {

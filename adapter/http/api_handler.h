@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,8 @@ class ApiHandler {
   // The request, read once.
   struct Call;
   HttpResponse Dispatch(Call* call);
+  // The answer to one who may not do this; nothing if they may.
+  std::optional<HttpResponse> Refusal(const RequestAttributes& attributes, Call* call);
   HttpResponse Routed(Call* call);
   HttpResponse Apis(Call* call);
   HttpResponse Versioned(Call* call);

@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 
 namespace wheelpit::adapter {
@@ -44,6 +45,13 @@ class StaticTokenAuthenticator final : public Authenticator {
 
 class AllowAllAuthorizer final : public Authorizer {
  public:
+  bool AllowsAnyone(const RequestAttributes& attributes) const override {
+    const absl::string_view path = attributes.path;
+    for (const char* health : {"/healthz", "/livez", "/readyz"}) {
+      if (path == health || absl::StartsWith(path, absl::StrCat(health, "/"))) return true;
+    }
+    return false;
+  }
   absl::Status Authorize(const UserInfo&, const RequestAttributes&) override {
     return absl::OkStatus();
   }

@@ -41,6 +41,8 @@ struct RequestAttributes {
 class Authorizer {
  public:
   virtual ~Authorizer() = default;
+  // Whether this is open to everyone, so that nobody need say who they are. Never blocks.
+  virtual bool AllowsAnyone(const RequestAttributes& attributes) const = 0;
   // May block. kPermissionDenied: 403, the message is the reason (may be empty). Anything else:
   // 500.
   virtual absl::Status Authorize(const UserInfo& user, const RequestAttributes& attributes) = 0;
@@ -50,7 +52,7 @@ class Authorizer {
 // refused.
 std::unique_ptr<Authenticator> NewStaticTokenAuthenticator(std::string token, UserInfo user);
 
-// Everyone who was authenticated may do everything.
+// Everyone who was authenticated may do everything; health is everyone's business.
 std::unique_ptr<Authorizer> NewAllowAllAuthorizer();
 
 }  // namespace wheelpit::adapter

@@ -1,5 +1,6 @@
 #include "adapter/http/external_provider.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -32,7 +33,8 @@ std::variant<ExternalValues, ApiStatus> ExternalProvider::Values(
   const Rule& rule = *found->rule;
   absl::StatusOr<std::string> query = ExternalQuery(rule, found->series_name, name_space, selector);
   if (!query.ok()) return InternalError(Cause(metric, rule.id, query.status()));
-  absl::StatusOr<SourceResult> result = found->source->Query(*query, absl::InfinitePast(), timeout);
+  absl::StatusOr<SourceResult> result = found->source->Query(
+      *query, absl::InfinitePast(), std::min(timeout, found->source->timeout_max()));
   if (absl::IsDeadlineExceeded(result.status())) return RequestTimeout();
   if (!result.ok()) return InternalError(Cause(metric, rule.id, result.status()));
   ExternalValues values{std::string(metric), result->evaluated_at, {}};

@@ -58,13 +58,20 @@ absl::StatusOr<Registry::Answer> Registry::Ask(const Rule& rule, absl::Duration 
     const SourceChoice own =
         source == sources_.aggregator ? SourceChoice::kAggregator : SourceChoice::kPrometheus;
     if (source == nullptr || (rule.source != SourceChoice::kAuto && rule.source != own)) continue;
-    WHEELPIT_ASSIGN_OR_RETURN(const SourceSeries series,
-                              source->Series({rule.series_query}, timeout));
-    for (const SourceLabels& labels : series.series) {
+    const absl::StatusOr<SourceSeries> series = source->Series({rule.series_query}, timeout);
+    if (!series.ok()) {
+      // What the aggregator has stays visible while Prometheus is away; the other way round the
+      // aggregator's answer could be the one that counts.
+      if (source == sources_.aggregator || answer.series.empty()) return series.status();
+      answer.truncated = true;
+      answer.status = series.status();
+      break;
+    }
+    for (const SourceLabels& labels : series->series) {
       std::string name = SeriesName(labels);
       if (!name.empty()) answer.series.emplace(std::move(name), source);
     }
-    answer.truncated |= series.truncated;
+    answer.truncated |= series->truncated;
   }
   return answer;
 }
@@ -72,16 +79,18 @@ absl::StatusOr<Registry::Answer> Registry::Ask(const Rule& rule, absl::Duration 
 void Registry::Relist(const std::vector<size_t>& rules, absl::Duration timeout, bool impatient) {
   // Rules often share a selector: each is asked once.
   std::map<std::pair<SourceChoice, std::string>, absl::StatusOr<Answer>> answers;
-  absl::Status dead;
+  // By choice of source: a Prometheus that is away is no matter of rules on the aggregator alone.
+  std::map<SourceChoice, absl::Status> dead;
   for (size_t index : rules) {
     const auto key = std::make_pair(rules_[index].source, rules_[index].series_query);
     if (answers.count(key) != 0) continue;
-    if (impatient && !dead.ok()) {
-      answers.emplace(key, dead);
+    if (const auto it = dead.find(key.first); impatient && it != dead.end()) {
+      answers.emplace(key, it->second);
       continue;
     }
     const auto& answer = answers.emplace(key, Ask(rules_[index], timeout)).first->second;
-    if (NoAnswer(answer.status())) dead = answer.status();
+    const absl::Status& status = answer.ok() ? answer->status : answer.status();
+    if (NoAnswer(status)) dead.emplace(key.first, status);
   }
   std::vector<std::pair<std::string, absl::Status>> failed;
   {
@@ -89,15 +98,16 @@ void Registry::Relist(const std::vector<size_t>& rules, absl::Duration timeout, 
     for (size_t index : rules) {
       const auto& answer = answers.at({rules_[index].source, rules_[index].series_query});
       Listing& listing = listings_[index];
-      const bool news = !listing.asked || listing.status.code() != answer.status().code();
+      const absl::Status& status = answer.ok() ? answer->status : answer.status();
+      const bool news = !listing.asked || listing.status.code() != status.code();
       listing.asked = true;
-      listing.status = answer.status();
+      listing.status = status;
       if (answer.ok()) {
         std::map<std::string, MetricSource*> series = answer->series;
         if (answer->truncated) series.insert(listing.series.begin(), listing.series.end());
         listing.series = std::move(series);
       }
-      if (!answer.ok() && news) failed.emplace_back(rules_[index].id, answer.status());
+      if (!status.ok() && news) failed.emplace_back(rules_[index].id, status);
     }
     Rebuild();
   }
@@ -184,7 +194,8 @@ absl::StatusOr<Registry::Found> Registry::Find(absl::string_view metric, absl::T
   if (std::optional<Found> found = FindKnown(metric); found.has_value()) return *std::move(found);
   for (size_t index : candidates) {
     const absl::Status& status = listings_[index].status;
-    if (status.ok()) continue;
+    // A selector that does not parse gives nothing, ever.
+    if (status.ok() || ErrorReason(status) == kReasonBadQuery) continue;
     return MakeError(absl::StatusCode::kUnavailable, ErrorReason(status),
                      absl::StrCat("rule ", rules_[index].id, ": ", status.message()));
   }

@@ -100,13 +100,15 @@ class Registry {
 
   struct Answer {
     std::map<std::string, MetricSource*> series;
-    // A source cut its list: names that are missing here may still exist.
+    // A source cut its list, or gave none: names that are missing here may still exist.
     bool truncated = false;
+    // Of a source that failed beside one that answered.
+    absl::Status status;
   };
   // Asks for the series of a rule. No lock held.
   absl::StatusOr<Answer> Ask(const Rule& rule, absl::Duration timeout) const;
-  // `impatient`: once a source does not answer, the rest of the rules get its error unasked, so
-  // that a waiting request is bounded by about one timeout.
+  // `impatient`: once a source does not answer, the rest of the rules with that choice of source
+  // get its error unasked, so that a waiting request is bounded by a few timeouts.
   void Relist(const std::vector<size_t>& rules, absl::Duration timeout, bool impatient);
   // Rules that might show `metric`: those whose only series name maps to it, and those that can
   // have any series.

@@ -65,6 +65,7 @@ class AggregatorSource final : public MetricSource {
       : stub_(v1::QueryService::NewStub(std::move(channel))) {}
 
   absl::string_view name() const override { return "aggregator"; }
+  absl::Duration timeout_max() const override { return absl::Seconds(1); }
 
   absl::StatusOr<SourceResult> Query(absl::string_view promql, absl::Time time,
                                      absl::Duration timeout) override {

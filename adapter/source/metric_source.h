@@ -59,6 +59,8 @@ class MetricSource {
   virtual ~MetricSource() = default;
   // For messages and metrics: `aggregator`, `prometheus`.
   virtual absl::string_view name() const = 0;
+  // No question to it may take longer: it answers at once or is not well.
+  virtual absl::Duration timeout_max() const { return absl::InfiniteDuration(); }
   // Evaluates PromQL at `time` (InfinitePast: now). If any element cannot be known: UNKNOWN.
   virtual absl::StatusOr<SourceResult> Query(absl::string_view promql, absl::Time time,
                                              absl::Duration timeout) = 0;

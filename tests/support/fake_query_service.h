@@ -37,6 +37,7 @@ class FakeQueryService final : public v1::QueryService::Service {
     return grpc::CreateChannel("127.0.0.1:" + std::to_string(port_),
                                grpc::InsecureChannelCredentials());
   }
+  int port() const { return port_; }
   void Stop() {
     ReleaseQueries();
     server_->Shutdown();

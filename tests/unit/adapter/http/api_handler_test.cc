@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "absl/strings/str_cat.h"
 #include "adapter/rules/builtin.h"
 #include "adapter/rules/rule_config.h"
@@ -27,12 +29,16 @@ class HandClock final : public Clock {
 // Says no to what it was told to refuse.
 class RefusingAuthorizer final : public Authorizer {
  public:
+  bool AllowsAnyone(const RequestAttributes& attributes) const override {
+    return open_paths.count(attributes.path) != 0;
+  }
   absl::Status Authorize(const UserInfo&, const RequestAttributes& attributes) override {
     last = attributes;
     return answer;
   }
   RequestAttributes last;
   absl::Status answer;
+  std::set<std::string> open_paths = {"/healthz", "/livez", "/readyz", "/readyz/rules"};
 };
 
 std::string Header(const HttpResponse& response, absl::string_view name) {

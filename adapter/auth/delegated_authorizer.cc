@@ -1,0 +1,119 @@
+#include "adapter/auth/delegated_authorizer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "adapter/auth/expiring_cache.h"
+
+namespace wheelpit::adapter {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr char kTarget[] = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+constexpr char kSuperusers[] = "system:masters";
+constexpr size_t kEntriesMax = 8192;
+// Larger questions are answered, but not remembered.
+constexpr size_t kKeyBytesMax = 10000;
+
+Json SpecOf(const UserInfo& user, const RequestAttributes& attributes) {
+  Json spec = {{"user", user.name}, {"groups", user.groups}};
+  if (!user.uid.empty()) spec["uid"] = user.uid;
+  if (!user.extra.empty()) spec["extra"] = user.extra;
+  if (!attributes.is_resource) {
+    spec["nonResourceAttributes"] = {{"path", attributes.path}, {"verb", attributes.verb}};
+    return spec;
+  }
+  Json& resource = spec["resourceAttributes"];
+  resource = {{"verb", attributes.verb},
+              {"group", attributes.group},
+              {"version", attributes.version},
+              {"resource", attributes.resource}};
+  if (!attributes.name_space.empty()) resource["namespace"] = attributes.name_space;
+  if (!attributes.subresource.empty()) resource["subresource"] = attributes.subresource;
+  if (!attributes.name.empty()) resource["name"] = attributes.name;
+  return spec;
+}
+
+struct Decision {
+  bool allowed = false;
+  std::string reason;
+};
+
+absl::StatusOr<Decision> DecisionOf(const Json& review) {
+  const auto status = review.find("status");
+  if (status == review.end() || !status->is_object() || !status->contains("allowed") ||
+      !(*status)["allowed"].is_boolean()) {
+    return absl::InternalError("subject access review: the answer holds no decision");
+  }
+  Decision decision;
+  const bool denied = status->contains("denied") && (*status)["denied"] == true;
+  decision.allowed = (*status)["allowed"].get<bool>() && !denied;
+  if (const auto reason = status->find("reason"); reason != status->end() && reason->is_string())
+    decision.reason = reason->get<std::string>();
+  return decision;
+}
+
+class DelegatedAuthorizer final : public Authorizer {
+ public:
+  DelegatedAuthorizer(ReviewParts parts, DelegatedAuthorizerOptions options)
+      : parts_(std::move(parts)), options_(std::move(options)), known_(kEntriesMax) {}
+
+  bool AllowsAnyone(const RequestAttributes& attributes) const override {
+    if (attributes.is_resource) return false;
+    const absl::string_view path = absl::StripPrefix(attributes.path, "/");
+    for (const std::string& open : options_.always_allow_paths) {
+      absl::string_view pattern = absl::StripPrefix(open, "/");
+      if (absl::ConsumeSuffix(&pattern, "*") ? absl::StartsWith(path, pattern) : path == pattern)
+        return true;
+    }
+    return false;
+  }
+
+  absl::Status Authorize(const UserInfo& user, const RequestAttributes& attributes) override {
+    if (std::find(user.groups.begin(), user.groups.end(), kSuperusers) != user.groups.end() ||
+        AllowsAnyone(attributes)) {
+      return absl::OkStatus();
+    }
+    const Json spec = SpecOf(user, attributes);
+    const std::string key = spec.dump(-1, ' ', false, Json::error_handler_t::replace);
+    std::optional<Decision> decision = known_.Find(key, parts_.clock->MonotonicNanos());
+    if (!decision.has_value()) {
+      absl::StatusOr<Decision> asked = Ask(spec);
+      if (!asked.ok()) return absl::UnavailableError(asked.status().message());
+      decision = *std::move(asked);
+      const absl::Duration ttl = decision->allowed ? options_.allowed_ttl : options_.denied_ttl;
+      if (ttl > absl::ZeroDuration() && key.size() <= kKeyBytesMax) {
+        known_.Insert(key, *decision,
+                      parts_.clock->MonotonicNanos() + absl::ToInt64Nanoseconds(ttl));
+      }
+    }
+    return decision->allowed ? absl::OkStatus() : absl::PermissionDeniedError(decision->reason);
+  }
+
+ private:
+  absl::StatusOr<Decision> Ask(const Json& spec) const {
+    const Json review = {{"apiVersion", "authorization.k8s.io/v1"},
+                         {"kind", "SubjectAccessReview"},
+                         {"spec", spec}};
+    absl::StatusOr<Json> answer = CallReview(parts_, kTarget, review);
+    if (!answer.ok()) return answer.status();
+    return DecisionOf(*answer);
+  }
+
+  const ReviewParts parts_;
+  const DelegatedAuthorizerOptions options_;
+  ExpiringCache<Decision> known_;
+};
+
+}  // namespace
+
+std::unique_ptr<Authorizer> NewDelegatedAuthorizer(ReviewParts parts,
+                                                   DelegatedAuthorizerOptions options) {
+  return std::make_unique<DelegatedAuthorizer>(std::move(parts), std::move(options));
+}
+
+}  // namespace wheelpit::adapter
