@@ -42,6 +42,19 @@ std::string Environment(const std::string& chosen, const char* variable) {
   return value == nullptr ? "" : value;
 }
 
+// A cluster that is away closes this door only: the queue goes on without it.
+absl::StatusOr<adapter::DelegatedOptions> ClusterDoor(const std::string& kubeconfig) {
+  absl::StatusOr<adapter::KubeConfig> login = kubeconfig.empty()
+                                                  ? adapter::InClusterConfig([](const char* name) { return Environment("", name); })
+                                                  : adapter::ReadKubeconfig(kubeconfig);
+  if (!login.ok()) return absl::Status(login.status().code(), absl::StrCat("apis_auth=kubernetes: ", login.status().message()));
+  adapter::DelegatedOptions door;
+  door.authentication = *login;
+  door.authorization = *std::move(login);
+  door.auth.tolerate_lookup_failure = true;
+  return door;
+}
+
 }  // namespace
 
 App::App(ServerConfig config, std::function<void()> changed) : config_(std::move(config)), changed_(std::move(changed)) {}
@@ -145,7 +158,8 @@ absl::Status App::OpenHttp() {
   http.connections_max = static_cast<size_t>(config_.http_connections_max);
   WHEELPIT_ASSIGN_OR_RETURN(
       http_, HttpServer::Start(http, [this](const HttpRequest& request) { return router_.Handle(request); }, MakeThreadFactory(), &clock_));
-  const bool insecure = !IsLoopback(config_.grpc_host) || !IsLoopback(config_.http_host) || !IsLoopback(config_.apis_host);
+  const bool open_apis = !IsLoopback(config_.apis_host) && config_.apis_auth != "kubernetes";
+  const bool insecure = !IsLoopback(config_.grpc_host) || !IsLoopback(config_.http_host) || open_apis;
   OwnMetrics()
       .AddGauge("wheelpit_insecure_doors", "1 when a door without authentication can be reached from other machines.")
       ->Set(insecure ? 1 : 0);
@@ -165,6 +179,9 @@ absl::Status App::OpenApis() {
   apis.builtin_rules = config_.adapter_builtin_rules;
   apis.gateway_counters = gateway_->counters();
   apis.version = WHEELPIT_VERSION;
+  if (config_.apis_auth == "kubernetes") {
+    WHEELPIT_ASSIGN_OR_RETURN(apis.delegated, ClusterDoor(config_.kubeconfig));
+  }
   source_ = adapter::NewAggregatorSource(rpc_->InProcessChannel());
   adapter::MetricSources sources;
   sources.aggregator = source_.get();

@@ -99,6 +99,10 @@ void AddMetricOptions(ServerConfig* c, OptionTable* t) {
   t->AddString("apis_certificate_file", &c->apis_certificate_file, "PEM certificate of the metrics APIs. Empty = self-signed, in data_dir.");
   t->AddString("apis_key_file", &c->apis_key_file, "PEM key of apis_certificate_file.");
   t->AddList("apis_certificate_hosts", &c->apis_certificate_hosts, "More host names in the self-signed certificate.");
+  t->AddChoice("apis_auth", &c->apis_auth, {"token", "kubernetes"},
+               "Who may use the metrics APIs: whoever has data_dir/adapter.token, or whom the cluster allows to (its front proxy, client "
+               "certificates, tokens, RBAC).");
+  t->AddString("kubeconfig", &c->kubeconfig, "Login at the cluster for apis_auth=kubernetes. Empty = the pod's service account.");
 }
 
 absl::Status ApplyNode(const YAML::Node& node, const std::string& name, OptionTable* table) {
@@ -263,6 +267,7 @@ absl::Status CheckDoors(const ServerConfig& config) {
       {"grpc_host", config.grpc_host}, {"http_host", config.http_host}, {"apis_host", config.apis_host}};
   for (const auto& [name, host] : doors) {
     if (IsLoopback(host)) continue;
+    if (name == "apis_host" && config.apis_auth == "kubernetes") continue;
     return absl::FailedPreconditionError(absl::StrCat(name, "=", host,
                                                       " can be reached from other machines, and nobody has to prove who they are: "
                                                       "use 127.0.0.1, or say --allow_insecure"));

@@ -85,6 +85,8 @@ struct ServerConfig {
   std::string apis_certificate_file;
   std::string apis_key_file;
   std::vector<std::string> apis_certificate_hosts;
+  std::string apis_auth = "token";
+  std::string kubeconfig;
 
   int64_t drain_timeout_ms = 20'000;
 

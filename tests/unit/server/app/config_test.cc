@@ -80,6 +80,9 @@ TEST(ServerConfigTest, DoorsAreShutUnlessSaidOtherwise) {
     EXPECT_EQ(CheckDoors(Load({door})->config).code(), absl::StatusCode::kFailedPrecondition) << door;
     EXPECT_TRUE(CheckDoors(Load({door, "--allow_insecure"})->config).ok());
   }
+  // The cluster's own rules guard this one.
+  EXPECT_TRUE(CheckDoors(Load({"--apis_host=::", "--apis_auth=kubernetes"})->config).ok());
+  EXPECT_FALSE(CheckDoors(Load({"--http_host=::", "--apis_auth=kubernetes"})->config).ok());
   EXPECT_TRUE(IsLoopback("127.0.0.53"));
   EXPECT_TRUE(IsLoopback("::1"));
   EXPECT_FALSE(IsLoopback("example.com"));
