@@ -10,21 +10,21 @@ fail() { echo "bazel_build: $*" >&2; exit 1; }
 
 command -v bazel >/dev/null || fail "no bazel; ./run test bazel installs it (Debian's bazel-bootstrap)"
 mkdir -p "$out/home"
-# Only what Debian installed: no compiler wrappers, no settings of whoever runs this.
+# Only what Debian installed: no compiler wrappers, no settings of whoever runs this. (/etc/bazel/bazelrc says where Bazel is.)
 run_bazel() {
   env -i PATH=/usr/bin:/bin HOME="$out/home" LC_ALL=C.UTF-8 \
-    bazel --batch --nosystem_rc --nohome_rc --noworkspace_rc --output_user_root="$out/root" "$@"
+    bazel --batch --nohome_rc --noworkspace_rc --output_user_root="$out/root" "$@"
 }
 
 cd "$root/bazel-optional"
 run_bazel test --symlink_prefix="$out/link-" --jobs="${JOBS:-$(nproc)}" --spawn_strategy=local \
   --experimental_repository_disable_download --curses=no --color=no --noshow_progress --test_output=errors \
-  //:wheelpit-server //:wheelpit //:libwheelpit //:unit_tests
+  //:all
 
 # What came out must run, and must be of this version.
 bin=$out/link-bin/external/wheelpit
 version=$(sed -n 's/^project(wheelpit VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt")
-for program in wheelpit-server wheelpit; do
+for program in wheelpit-server wheelpit wheelpit-adapter; do
   said=$("$bin/$program" --version) || fail "$program --version ended with status $?"
   case $said in
     *"$version"*) echo "$program: $said" ;;

@@ -141,6 +141,48 @@ def compare_items(cmake, bazel):
     return found
 
 
+def included_rooms(root, build, key):
+    """The rooms and protos whose headers a room, program or test includes itself."""
+    kind, name = key
+    item = build.items[key]
+    files = set(item.sources)
+    folder = name if kind == "room" else os.path.dirname(next(iter(item.sources), name))
+    if kind != "program" and os.path.isdir(os.path.join(root, folder)):
+        files |= {folder + "/" + f for f in os.listdir(os.path.join(root, folder)) if f.endswith(".h")}
+    rooms = set()
+    for path in files:
+        if not os.path.exists(os.path.join(root, path)):
+            continue
+        for header in re.findall(r'^\s*#\s*include\s*"([^"]+)"', read(root, path), re.M):
+            if header.endswith(".grpc.pb.h"):
+                rooms.add("proto")
+            elif header.endswith(".pb.h"):
+                rooms.add("proto_messages")
+            elif ("room", os.path.dirname(header)) in build.items:
+                rooms.add(os.path.dirname(header))
+    return rooms - {name}
+
+
+def closure(build, uses):
+    seen, todo = set(), list(uses)
+    while todo:
+        room = todo.pop()
+        if room not in seen:
+            seen.add(room)
+            todo += ["proto_messages"] if room == "proto" else build.items[("room", room)].uses if ("room", room) in build.items else []
+    return seen
+
+
+def missing_uses(root, bazel, key):
+    """Bazel refuses a header of a room that is not used, directly or through others; CMake's one include path lets it pass."""
+    return sorted(included_rooms(root, bazel, key) - closure(bazel, bazel.items[key].uses))
+
+
+def compare_includes(root, bazel):
+    return ["%s: %s %s does not use %s, whose headers it includes" % (bazel.items[key].where, key[0], key[1], room)
+            for key in sorted(bazel.items) for room in missing_uses(root, bazel, key)]
+
+
 def compare_files(root, cmake):
     """Each listed source is there, and each source that is there is listed. (CMake's rooms leave out what is missing.)"""
     found = []
@@ -169,7 +211,7 @@ def compare_folder(root):
 
 def check_builds(root):
     cmake, bazel = read_cmake(root), read_bazel(root)
-    found = compare_items(cmake, bazel) + compare_files(root, cmake) + compare_folder(root)
+    found = compare_items(cmake, bazel) + compare_includes(root, bazel) + compare_files(root, cmake) + compare_folder(root)
     for key in ("messages", "services"):
         for proto in sorted(cmake.protos[key] ^ bazel.protos.get(key, set())):
             side = "cmake/protos.cmake" if proto in cmake.protos[key] else ROOMS
@@ -190,7 +232,8 @@ def fix(root):
         if theirs is None and kind == "test":
             continue
         lists = {"srcs": [os.path.relpath(s, folder) for s in ours.sources],
-                 "uses": ours.uses | (theirs.uses if theirs else set()), "libs": ours.libs | (theirs.libs if theirs else set())}
+                 "uses": ours.uses | (theirs.uses | set(missing_uses(root, bazel, (kind, name))) if theirs else set()),
+                 "libs": ours.libs | (theirs.libs if theirs else set())}
         body = "".join("    %s = [\n%s    ],\n" % (key, "".join('        "%s",\n' % v for v in sorted(values)))
                        for key, values in lists.items() if values)
         call = {"test": "unit_test"}.get(kind, kind)

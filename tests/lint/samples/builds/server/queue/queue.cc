@@ -1,1 +1,2 @@
 // A sample.
+#include "base/clock.h"
