@@ -51,15 +51,19 @@ absl::StatusOr<std::unique_ptr<Registry>> Registry::Create(MetricSources sources
 Registry::Registry(MetricSources sources, std::vector<Rule> rules, RegistryOptions options)
     : sources_(sources), rules_(std::move(rules)), options_(options), listings_(rules_.size()) {}
 
-absl::StatusOr<Registry::Answer> Registry::Ask(const Rule& rule, absl::Duration timeout) const {
+absl::StatusOr<Registry::Answer> Registry::Ask(const Rule& rule, absl::Duration timeout,
+                                               DeadSources* dead) const {
   Answer answer;
   // In auto, what the aggregator has hides what Prometheus has under the same name.
   for (MetricSource* source : {sources_.aggregator, sources_.prometheus}) {
     const SourceChoice own =
         source == sources_.aggregator ? SourceChoice::kAggregator : SourceChoice::kPrometheus;
     if (source == nullptr || (rule.source != SourceChoice::kAuto && rule.source != own)) continue;
-    const absl::StatusOr<SourceSeries> series = source->Series({rule.series_query}, timeout);
+    const auto it = dead->find(source);
+    const absl::StatusOr<SourceSeries> series =
+        it != dead->end() ? it->second : source->Series({rule.series_query}, timeout);
     if (!series.ok()) {
+      if (NoAnswer(series.status())) dead->emplace(source, series.status());
       // What the aggregator has stays visible while Prometheus is away; the other way round the
       // aggregator's answer could be the one that counts.
       if (source == sources_.aggregator || answer.series.empty()) return series.status();
@@ -79,18 +83,12 @@ absl::StatusOr<Registry::Answer> Registry::Ask(const Rule& rule, absl::Duration 
 void Registry::Relist(const std::vector<size_t>& rules, absl::Duration timeout, bool impatient) {
   // Rules often share a selector: each is asked once.
   std::map<std::pair<SourceChoice, std::string>, absl::StatusOr<Answer>> answers;
-  // By choice of source: a Prometheus that is away is no matter of rules on the aggregator alone.
-  std::map<SourceChoice, absl::Status> dead;
+  DeadSources dead;
   for (size_t index : rules) {
     const auto key = std::make_pair(rules_[index].source, rules_[index].series_query);
     if (answers.count(key) != 0) continue;
-    if (const auto it = dead.find(key.first); impatient && it != dead.end()) {
-      answers.emplace(key, it->second);
-      continue;
-    }
-    const auto& answer = answers.emplace(key, Ask(rules_[index], timeout)).first->second;
-    const absl::Status& status = answer.ok() ? answer->status : answer.status();
-    if (NoAnswer(status)) dead.emplace(key.first, status);
+    if (!impatient) dead.clear();
+    answers.emplace(key, Ask(rules_[index], timeout, &dead));
   }
   std::vector<std::pair<std::string, absl::Status>> failed;
   {

@@ -105,10 +105,12 @@ class Registry {
     // Of a source that failed beside one that answered.
     absl::Status status;
   };
-  // Asks for the series of a rule. No lock held.
-  absl::StatusOr<Answer> Ask(const Rule& rule, absl::Duration timeout) const;
-  // `impatient`: once a source does not answer, the rest of the rules with that choice of source
-  // get its error unasked, so that a waiting request is bounded by a few timeouts.
+  // Sources that gave no answer, and how.
+  using DeadSources = std::map<MetricSource*, absl::Status>;
+  // Asks for the series of a rule; what is in `dead` is not asked again. No lock held.
+  absl::StatusOr<Answer> Ask(const Rule& rule, absl::Duration timeout, DeadSources* dead) const;
+  // `impatient`: a source that gives no answer is not asked for the rest of the rules, so that a
+  // waiting request is bounded by about one timeout a source.
   void Relist(const std::vector<size_t>& rules, absl::Duration timeout, bool impatient);
   // Rules that might show `metric`: those whose only series name maps to it, and those that can
   // have any series.

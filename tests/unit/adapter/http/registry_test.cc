@@ -189,6 +189,44 @@ TEST_F(RegistryTest, AutoTakesTheAggregatorIfItHasTheSeries) {
   EXPECT_EQ(registry->Find("c", kNow)->source, &prometheus_);
 }
 
+TEST_F(RegistryTest, APrometheusThatIsAwayHidesNothingOfTheAggregators) {
+  aggregator_.SetSeries("a", {Named("a")});
+  aggregator_.SetSeries("b", {Named("b")});
+  for (const char* selector : {"a", "b", "c"}) prometheus_.SetSeriesError(selector, Down());
+  auto registry = Make(
+      "- {seriesQuery: 'a', metricsQuery: x}\n- {seriesQuery: 'b', metricsQuery: x, source: "
+      "aggregator}\n- {seriesQuery: 'c', metricsQuery: x}\n",
+      /*prometheus=*/true);
+  registry->Tick(kNow);
+  EXPECT_EQ(registry->Find("a", kNow)->source, &aggregator_);
+  EXPECT_EQ(registry->Find("b", kNow)->source, &aggregator_);
+  // This one could be anywhere.
+  EXPECT_TRUE(absl::IsUnavailable(registry->Find("c", kNow).status()));
+  EXPECT_FALSE(registry->RuleStates()[0].status.ok());
+  EXPECT_TRUE(registry->RuleStates()[1].status.ok());
+  // On demand too, and it is not asked for each rule.
+  auto fresh = Make(
+      "- {seriesQuery: '{x=\"1\"}', metricsQuery: x}\n- {seriesQuery: '{x=\"2\"}', metricsQuery: x}\n",
+      /*prometheus=*/true);
+  prometheus_.SetSeriesError("{x=\"1\"}", Down());
+  aggregator_.SetSeries("{x=\"1\"}", {Named("one")});
+  aggregator_.SetSeries("{x=\"2\"}", {Named("two")});
+  const size_t before = prometheus_.series_queries().size();
+  EXPECT_EQ(fresh->Find("two", kNow)->source, &aggregator_);
+  EXPECT_EQ(prometheus_.series_queries().size(), before + 1);
+}
+
+TEST_F(RegistryTest, ASelectorThatDoesNotParseIsNoReasonToDoubt) {
+  aggregator_.SetSeriesError("{broken",
+                             MakeError(absl::StatusCode::kInvalidArgument, kReasonBadQuery, "1:7"));
+  aggregator_.SetSeries("a", {Named("a")});
+  auto registry =
+      Make("- {seriesQuery: '{broken', metricsQuery: x}\n- {seriesQuery: 'a', metricsQuery: x}\n");
+  registry->Tick(kNow);
+  EXPECT_TRUE(registry->Find("a", kNow).ok());
+  EXPECT_TRUE(absl::IsNotFound(registry->Find("nope", kNow).status()));
+}
+
 TEST_F(RegistryTest, ASourceThatIsNotThereStopsTheStart) {
   const auto made =
       Registry::Create({&aggregator_, nullptr},
