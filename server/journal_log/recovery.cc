@@ -222,6 +222,14 @@ absl::Status LogRecovery::Replay(absl::Span<Fold* const> folds,
   return absl::OkStatus();
 }
 
+// How much of `bytes` was written, as far as one can tell: up to the last valid frame, or as much as a frame at the start that does
+// not verify says of itself.
+static uint64_t WrittenBytes(absl::string_view bytes, const FrameScan& scan, uint64_t segment) {
+  if (scan.end != 0 || bytes.size() < kFrameHeaderBytes) return scan.end;
+  if (LoadLe<uint32_t>(bytes.data()) != kFrameMagic || LoadLe<uint32_t>(bytes.data() + 4) != static_cast<uint32_t>(segment)) return 0;
+  return std::min<uint64_t>(FrameSpace(LoadLe<uint32_t>(bytes.data() + 28)), bytes.size());
+}
+
 // A place where no frame continues the chain. Every valid frame from here on was written later than
 // what is missing here; if one of them says that `expected` was synced then, the missing bytes were
 // promised.
@@ -241,20 +249,14 @@ absl::Status LogRecovery::EndOfChain(size_t index, uint64_t offset, Lsn expected
   FrameScan scan = ScanFrames(bytes.substr(offset), static_cast<uint32_t>(segment.number), seed_);
   promised = std::max(promised, scan.synced_lsn);
   // Of what may lie there at most this much was written behind the chain's end.
-  uint64_t cut = scan.end;
-  if (cut == 0 && bytes.size() - offset >= kFrameHeaderBytes &&
-      LoadLe<uint32_t>(bytes.data() + offset) == kFrameMagic &&
-      LoadLe<uint32_t>(bytes.data() + offset + 4) == static_cast<uint32_t>(segment.number)) {
-    cut = std::min<uint64_t>(FrameSpace(LoadLe<uint32_t>(bytes.data() + offset + 28)),
-                             bytes.size() - offset);
-  }
+  uint64_t cut = WrittenBytes(bytes.substr(offset), scan, segment.number);
   const uint64_t cut_here = cut;
   std::string later;
   for (size_t i = index + 1; i < segments_.size(); ++i) {
     WHEELPIT_RETURN_IF_ERROR(ReadSegment(segments_[i], &later));
     scan = ScanFrames(later, static_cast<uint32_t>(segments_[i].number), seed_);
     promised = std::max(promised, scan.synced_lsn);
-    cut += scan.end;
+    cut += WrittenBytes(later, scan, segments_[i].number);
   }
   if (promised >= expected) {
     if (!repair_) {

@@ -138,11 +138,13 @@ QueueEntry& QueueFold::ApplyQueue(const QueueRecord& record) {
   return *entry;
 }
 
+void QueueFold::UsedId(uint64_t id) { next_counter = std::max(next_counter, (id & kCounterMask) + 1); }
+
 uint32_t QueueFold::ApplySubmit(uint64_t id, RecordPosition position, uint32_t payload_bytes, const SubmitRecord& record) {
   See(record.at_ms);
   QueueEntry* entry = queue(record.queue);
   WHEELPIT_CHECK(entry != nullptr, "task %d of unknown queue %d", id, record.queue);
-  next_counter = std::max(next_counter, (id & kCounterMask) + 1);
+  UsedId(id);
   const TaskSpec& spec = record.spec;
   const uint32_t index = tasks.Allocate(id);
   TaskSlot& slot = tasks[index];

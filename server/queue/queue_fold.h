@@ -113,6 +113,8 @@ class QueueFold {
 
   // Each applies one record to state; callers decide (by lsn, in replay) whether it still has to be applied.
   QueueEntry& ApplyQueue(const QueueRecord& record);
+  // An id that must never be given again.
+  void UsedId(uint64_t id);
   uint32_t ApplySubmit(uint64_t id, RecordPosition position, uint32_t payload_bytes, const SubmitRecord& record);
   void ApplyLease(uint32_t index, const LeaseItemRecord& item, uint32_t session, int64_t at_ms);
   void ApplyTask(RecordType type, uint32_t index, RecordPosition position, uint32_t payload_bytes, const TaskRecord& record);

@@ -41,6 +41,9 @@ absl::Status WorkQueueImpl::ReplaySubmit(Lsn lsn, RecordPosition position, const
   }
   if (fold_.tasks.Find(record.id) == kNoIndex) {
     fold_.ApplySubmit(record.id, position, static_cast<uint32_t>(record.payload.size()), submit);
+  } else {
+    // A chunk taken after the header brought the task: the header's counter does not know its id.
+    fold_.UsedId(record.id);
   }
   EmitReplayed(lsn, EventsOf(submit), submit.at_ms, submit.spec.counts);
   return absl::OkStatus();

@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "server/series/series_store.h"
 #include "tests/sim/actors.h"
 
@@ -15,6 +16,16 @@ namespace {
 
 constexpr int kWorkers = 4;
 constexpr int kReporters = 3;
+
+// The first lines in which two dumps differ.
+std::string FirstDifference(const std::string& a, const std::string& b) {
+  const std::vector<absl::string_view> x = absl::StrSplit(a, '\n'), y = absl::StrSplit(b, '\n');
+  for (size_t i = 0; i < std::max(x.size(), y.size()); ++i) {
+    const absl::string_view left = i < x.size() ? x[i] : "(nothing)", right = i < y.size() ? y[i] : "(nothing)";
+    if (left != right) return absl::StrCat("\n  ", left, "\n  ", right);
+  }
+  return "";
+}
 
 class Simulation {
  public:
@@ -113,11 +124,13 @@ void Simulation::RestartDamaged() {
   // Damage to the very last commit cannot be told from a torn one: nothing behind it says that it was promised. Such a cut is
   // no broken promise of the code, so the run goes on with the sound disk.
   const bool cut = started.ok() && world_.engine().recovery().cut_bytes > 0;
-  if (started.ok() && !cut) {
-    CheckReads();
-    return;
-  }
-  if (cut) {
+  if (started.ok()) {
+    // Damage to what a checkpoint covers shows when it is read: as damage, never as something else.
+    for (TaskId id : history_.Known()) {
+      if (cut) break;
+      absl::StatusOr<TaskView> view = world_.queue().GetTask(id, {.payload = true, .result = true}, world_.now());
+      if (view.status().code() != absl::StatusCode::kDataLoss) history_.CheckRead(id, view);
+    }
     world_.Kill();
     world_.disk().CopyFrom(before);
     return Restart();
@@ -183,6 +196,7 @@ void Simulation::Step() {
     world_.Commit();
   } else if (dice < 0.9) {
     world_.background().Step();
+    if (rng_.Chance(0.1)) world_.engine().Checkpoint([](absl::Status) {});
   } else if (dice < 0.99) {
     world_.clock().Advance(static_cast<int64_t>(rng_.Below(rng_.Chance(0.1) ? 5000 : 200)));
   } else {
@@ -314,7 +328,8 @@ void Simulation::CheckReplay() {
     history_.Violation(absl::StrCat("R13: the journal did not open at the end: ", started.message()));
     return;
   }
-  if (world_.queue().DebugDump() != before) history_.Violation("R13: checkpoint and tail fold to another state than the run had");
+  const std::string after = world_.queue().DebugDump();
+  if (after != before) history_.Violation("R13: checkpoint and tail fold to another state than the run had: " + FirstDifference(before, after));
   CheckTotals();
 }
 
