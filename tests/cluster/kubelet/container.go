@@ -75,7 +75,8 @@ func (w *pod) identity(c *v1.Container) ([]string, error) {
 
 // script is what runs in the container's own mount namespace before its program: mounts, then exec.
 func (w *pod) script(c *v1.Container, volumes []volume) (string, error) {
-	steps := []string{"mount --bind " + quote(w.k.hosts.file(string(w.spec.UID))) + " /etc/hosts"}
+	steps := []string{"mount --bind " + quote(w.k.hosts.file(string(w.spec.UID))) + " /etc/hosts",
+		"mount --bind " + quote(w.k.hosts.file("resolv.conf")) + " /etc/resolv.conf"}
 	mounts, err := w.mountSteps(c, volumes)
 	if err != nil {
 		return "", err
