@@ -1,0 +1,505 @@
+#!/usr/bin/env python3
+"""The main job on Kubernetes' own code: k8s/base as it is on a real control plane, users' requests at random times, the real
+HorizontalPodAutoscaler controller deciding on heavywork_requests_per_second, pods that do real work.
+
+    system1_test.py BIN_DIR [--out FOLDER]
+
+/lightwork alone changes nothing; 20/s keep one worker and 200/s make ten (within one of rate / 20, rounded up); fewer requests and
+silence end them again, under load and without. Every result is compared with what was sent; by the ledgers of the load and of the
+workers each task ran exactly once while pods came and went. Then the drills: with the adapter away the HPA keeps its size and says
+so; the aggregator killed under load comes back with everything; no value is served that the load denies.
+
+Exit status 77: it cannot run here. Needs root.
+"""
+import argparse
+import collections
+import gzip
+import http.client
+import json
+import math
+import os
+import random
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import cluster as clusters  # noqa: E402
+
+BASE = os.path.join(clusters.toolchain.ROOT, "k8s", "base")
+NAMESPACE = "wheelpit"
+METRIC = "/apis/external.metrics.k8s.io/v1beta1/namespaces/wheelpit/heavywork_requests_per_second"
+HPA = "/apis/autoscaling/v2/namespaces/wheelpit/horizontalpodautoscalers/heavywork"
+PODS = "/api/v1/namespaces/wheelpit/pods?labelSelector=wheelpit%2Fqueue%3Dheavywork"
+SYNC = 5.0
+TARGET, REPLICAS_MAX = 20, 10
+WINDOW = 30.0  # of the metric's rate
+SKIPPED = 77
+
+Point = collections.namedtuple("Point", "t value error desired ready active phase")
+
+
+class Failures(list):
+    """What did not hold; the test goes on and tells all of it."""
+
+    def check(self, holds, text):
+        print("  %s  %s" % ("ok  " if holds else "FAIL", text), flush=True)
+        if not holds:
+            self.append(text)
+
+
+class Api:
+    """The API server, over one connection, as the administrator."""
+
+    def __init__(self, cluster):
+        self.port = cluster.data["ports"]["api"]
+        pki = cluster.path("pki") + "/"
+        self.context = ssl.create_default_context(cafile=pki + "ca.crt")
+        self.context.load_cert_chain(pki + "admin.crt", pki + "admin.key")
+        self.connection = None
+
+    def get(self, path):
+        """(status, object)"""
+        try:
+            if self.connection is None:
+                self.connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=15, context=self.context)
+            self.connection.request("GET", path, headers={"Accept": "application/json"})
+            answer = self.connection.getresponse()
+            body = answer.read()
+            return answer.status, json.loads(body) if body.startswith(b"{") else body.decode(errors="replace")
+        except (OSError, http.client.HTTPException) as e:
+            self.connection = None
+            return 0, str(e)
+
+
+def quantity(text):
+    """A Kubernetes quantity as a number."""
+    number, unit = re.fullmatch(r"(-?[0-9.]+)(m|k|M|)", text).groups()
+    return float(number) * {"m": 1e-3, "": 1, "k": 1e3, "M": 1e6}[unit]
+
+
+def conditions(hpa):
+    return {c["type"]: (c["status"], c["reason"]) for c in hpa.get("status", {}).get("conditions", [])}
+
+
+class Watcher(threading.Thread):
+    """Asks twice a second for the metric, through the aggregation layer, and for what the HPA makes of it."""
+
+    def __init__(self, cluster):
+        super().__init__(daemon=True)
+        self.api, self.points, self.over = Api(cluster), [], threading.Event()
+        self.start_time, self.phase, self.pods_seen = time.monotonic(), "", set()
+
+    def now(self):
+        return time.monotonic() - self.start_time
+
+    def run(self):
+        shown = -5.0
+        while not self.over.wait(0.5):
+            point = self.ask()
+            self.points.append(point)
+            if point.t - shown >= 5:
+                shown = point.t
+                value = "%6.1f/s" % point.value if point.value is not None else "error   "
+                print("%5.0f s  %-14s %s  desired %2d  ready %2d %s"
+                      % (point.t, point.phase, value, point.desired, point.ready, "#" * point.ready), flush=True)
+
+    def ask(self):
+        t, phase = self.now(), self.phase
+        status, answer = self.api.get(METRIC)
+        value = sum(quantity(i["value"]) for i in answer["items"]) if status == 200 and answer["items"] else None
+        error = "" if value is not None else "%s %s" % (status, answer if isinstance(answer, str) else answer.get("message", "no items"))
+        status, hpa = self.api.get(HPA)
+        hpa = hpa if status == 200 else {}
+        status, pods = self.api.get(PODS)
+        ready = 0
+        for pod in pods["items"] if status == 200 else []:
+            self.pods_seen.add(pod["metadata"]["name"])
+            ready += any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+        return Point(t, value, error, hpa.get("status", {}).get("desiredReplicas", -1), ready, conditions(hpa).get("ScalingActive"), phase)
+
+    def of(self, phase):
+        return [p for p in self.points if p.phase == phase]
+
+    def last(self):
+        return self.points[-1] if self.points else Point(0, None, "", -1, 0, None, "")
+
+
+class Load:
+    """`wheelpit load` beside the cluster, against the aggregator's pod."""
+
+    def __init__(self, system, route, profile, name):
+        self.ledger = os.path.join(system.out, name + ".ledger")
+        command = [os.path.join(system.bin, "wheelpit"), "load", "--http=http://%s:7080" % system.aggregator(), "--route=" + route,
+                   "--profile=" + profile, "--ledger=" + self.ledger, "--json", "--payload-dir=" + system.payloads,
+                   "--seed=%d" % (len(system.loads) + 1)]
+        self.name = name
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        system.loads.append(self)
+
+    def wait(self):
+        output = self.process.communicate()[0]
+        return json.loads(output.strip().splitlines()[-1])
+
+    def accepted(self):
+        if not os.path.exists(self.ledger):
+            return []
+        with open(self.ledger) as f:
+            return [e for e in map(json.loads, f) if e.get("id")]
+
+
+class System1:
+    def __init__(self, cluster, bin_dir, out, failures):
+        self.cluster, self.bin, self.out, self.failures = cluster, bin_dir, out, failures
+        self.loads, self.timings = [], collections.OrderedDict()
+        self.payloads = os.path.join(out, "payloads")
+        self.make_payloads()
+        self.watcher = Watcher(cluster)
+
+    def make_payloads(self):
+        os.makedirs(self.payloads)
+        words, random_words = ["wheel", "pit", "queue", "count", "worker", "scale"], random.Random(7)
+        for n in range(200):
+            with open(os.path.join(self.payloads, "%03d" % n), "w") as f:
+                f.write("%d " % n + " ".join(random_words.choice(words) for _ in range(random_words.randint(20, 400))))
+
+    def pods(self, component):
+        return self.cluster.get("/api/v1/namespaces/%s/pods?labelSelector=app.kubernetes.io%%2Fcomponent%%3D%s" % (NAMESPACE, component))["items"]
+
+    def aggregator(self):
+        return self.pods("aggregator")[0]["status"]["podIP"]
+
+    def aggregator_ready(self):
+        pods = self.pods("aggregator")
+        return pods and not pods[0]["metadata"].get("deletionTimestamp") and any(
+            c["type"] == "Ready" and c["status"] == "True" for c in pods[0]["status"].get("conditions", []))
+
+    def fetch(self, path):
+        connection = http.client.HTTPConnection(self.aggregator(), 7080, timeout=30)
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+
+    def phase(self, name):
+        self.watcher.phase = name
+        print("--- %s" % name, flush=True)
+        return self.watcher.now()
+
+    def until(self, seconds, what, holds):
+        """Seconds until it held; None, and a failure, when it did not in time."""
+        start = self.watcher.now()
+        while self.watcher.now() - start < seconds:
+            try:
+                if holds():
+                    took = self.watcher.now() - start
+                    self.timings[what] = round(took, 1)
+                    return took
+            except (clusters.ClusterError, KeyError, IndexError, OSError):
+                pass
+            time.sleep(0.1)
+        self.failures.check(False, "%s: not within %d s" % (what, seconds))
+        return None
+
+    # --- phases -------------------------------------------------------------------------------------------------------------------
+
+    def apply(self):
+        self.cluster.kubectl("apply", "-k", BASE)
+        api = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
+        self.until(90, "APIService Available", lambda: any(
+            c["type"] == "Available" and c["status"] == "True" for c in self.cluster.get(api)["status"]["conditions"]))
+        self.until(60, "aggregator ready", self.aggregator_ready)
+        self.until(60, "the metrics API lists the gateway's rate", lambda: any(
+            r["name"] == "heavywork_requests_per_second" for r in self.cluster.get("/apis/external.metrics.k8s.io/v1beta1")["resources"]))
+
+    def rise_and_fall(self):
+        f, watcher = self.failures, self.watcher
+        self.phase("/lightwork")
+        light = Load(self, "/lightwork", "100:20s", "light").wait()
+        time.sleep(2 * SYNC)
+        points = watcher.of("/lightwork")
+        f.check(light["acknowledged"] > 1000 and all(p.desired <= 1 and not p.value for p in points),
+                "/lightwork alone changes nothing: %d requests, 1 worker, rate 0" % light["acknowledged"])
+
+        load = Load(self, "/heavywork", "20:45s,200:60s,20:90s", "heavy")
+        self.phase("20/s")
+        time.sleep(45)
+        self.judge("20/s", 1)
+        start = self.phase("200/s")
+        time.sleep(60)
+        self.judge("200/s", REPLICAS_MAX)
+        for what, value in (("desired", lambda p: p.desired), ("ready", lambda p: p.ready)):
+            times = [p.t - start for p in watcher.of("200/s") if value(p) >= REPLICAS_MAX]
+            if times:
+                self.timings["200/s -> %d %s" % (REPLICAS_MAX, what)] = round(times[0], 1)
+        start = self.phase("20/s again")
+        summary = load.wait()
+        self.judge("20/s again", 1)
+        f.check(summary["acknowledged"] > 10000, "users were served: %s" % json.dumps(summary))
+        self.phase("silence")
+        self.until(120, "silence -> 1 worker", lambda: watcher.last().phase == "silence" and watcher.last().desired == 1
+                   and watcher.last().ready == 1 and watcher.last().value == 0)
+
+    def judge(self, phase, want):
+        """The end of a phase, when the rate's window has none of the phase before."""
+        last = self.watcher.of(phase)[-int(2 * SYNC / 0.5):]
+        held = [p for p in last if p.value is not None and abs(p.desired - min(REPLICAS_MAX, math.ceil(p.value / TARGET))) <= 1
+                and abs(p.desired - want) <= 1]
+        self.failures.check(bool(last) and len(held) == len(last), "%s: %s workers at %s/s" % (
+            phase, "/".join(sorted({str(p.desired) for p in last})), "/".join(sorted({"%.0f" % (p.value or -1) for p in last}))))
+
+    def conditions_and_events(self):
+        hpa = self.cluster.get(HPA)
+        seen = conditions(hpa)
+        self.failures.check(seen.get("ScalingActive") == ("True", "ValidMetricFound"), "condition ScalingActive: %s" % (seen.get("ScalingActive"),))
+        self.failures.check(seen.get("AbleToScale", ("",))[0] == "True", "condition AbleToScale: %s" % (seen.get("AbleToScale"),))
+        self.failures.check("ScalingLimited" in seen, "condition ScalingLimited: %s" % (seen.get("ScalingLimited"),))
+        events = self.cluster.get("/api/v1/namespaces/%s/events?fieldSelector=involvedObject.name%%3Dheavywork" % NAMESPACE)["items"]
+        rescales = [e["message"] for e in events if e["reason"] == "SuccessfulRescale"]
+        up = [m for m in rescales if "heavywork_requests_per_second" in m and "above target" in m]
+        down = [m for m in rescales if "below target" in m]
+        self.failures.check(bool(up), "event SuccessfulRescale up: %s" % up[:1])
+        self.failures.check(bool(down), "event SuccessfulRescale down: %s" % down[:1])
+
+    # --- drills -------------------------------------------------------------------------------------------------------------------
+
+    def drill_adapter(self):
+        """No adapter: the HPA keeps its size for six syncs, though it would scale down, and says why."""
+        f = self.failures
+        load = Load(self, "/heavywork", "80:120s", "drill-adapter")
+        self.phase("80/s")
+        self.until(75, "80/s -> 4 workers", lambda: self.watcher.last().desired >= 4 and self.watcher.last().ready >= 4)
+        self.patch_stabilization(0)
+        self.cluster.kubectl("-n", NAMESPACE, "scale", "deployment/wheelpit-adapter", "--replicas=0")
+        self.until(30, "adapter gone", lambda: not self.pods("adapter") and self.watcher.last().value is None)
+        self.phase("no adapter")
+        self.until(30, "ScalingActive False", lambda: self.watcher.last().active == ("False", "FailedGetExternalMetric"))
+        time.sleep(6 * SYNC)
+        points = self.watcher.of("no adapter")
+        f.check(all(p.value is None for p in points), "without an adapter no value is served")
+        sizes = {p.desired for p in points if p.desired >= 0}
+        f.check(len(sizes) == 1, "the HPA keeps its size through %d s of errors: %s" % (points[-1].t - points[0].t, sizes))
+        self.phase("adapter back")
+        self.cluster.kubectl("-n", NAMESPACE, "scale", "deployment/wheelpit-adapter", "--replicas=2")
+        self.until(60, "adapter back -> ValidMetricFound", lambda: self.watcher.last().active == ("True", "ValidMetricFound"))
+        load.wait()
+
+    def patch_stabilization(self, seconds):
+        self.cluster.kubectl("-n", NAMESPACE, "patch", "hpa", "heavywork", "--type=merge", "-p",
+                             json.dumps({"spec": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": seconds}}}}))
+
+    def drill_aggregator(self):
+        """The aggregator killed under load: workers and adapter find it again at another address, and what it took is done."""
+        f = self.failures
+        self.phase("80/s, kill")
+        load = Load(self, "/heavywork", "80:25s", "drill-aggregator")
+        time.sleep(15)
+        before = [p for p in self.watcher.of("80/s, kill") if p.value is not None]
+        old, address = self.pods("aggregator")[0]["metadata"]["uid"], self.aggregator()
+        killed = self.phase("no aggregator")
+        self.cluster.kubectl("-n", NAMESPACE, "delete", "pod", "wheelpit-aggregator-0", "--grace-period=0", "--force")
+        load.wait()
+        self.until(60, "killed -> aggregator ready", lambda: self.aggregator_ready() and self.pods("aggregator")[0]["metadata"]["uid"] != old)
+        self.until(60, "killed -> metric served again", lambda: self.watcher.last().value is not None)
+        print("address %s -> %s" % (address, self.aggregator()), flush=True)
+        self.phase("drained")
+        self.until(90, "the backlog drains", lambda: 'wheelpit_queue_tasks{queue="heavywork",state="ready"} 0\n' in self.fetch("/metrics")
+                   and 'wheelpit_queue_tasks{queue="heavywork",state="leased"} 0\n' in self.fetch("/metrics"))
+        f.check(bool(before), "the metric was served before the kill")
+        # Requests of the last half minute were durable: a zero within it would be a lie.
+        lies = [p for p in self.watcher.points if p.value == 0 and killed <= p.t < killed + WINDOW - SYNC]
+        f.check(not lies, "no wrong zero around the kill: %s" % [(round(p.t - killed, 1), p.value) for p in lies][:3])
+
+    def drill_apiserver(self):
+        """The API server killed and started again: the HPA goes on by itself, and nobody's size changes meanwhile."""
+        self.phase("no API server")
+        before = self.watcher.last().desired
+        self.cluster.stop("kube-apiserver", clusters.signal.SIGKILL)
+        self.cluster.restart("kube-apiserver")
+        self.phase("API server back")
+        self.until(60, "API server back -> metric served", lambda: self.watcher.last().phase == "API server back" and self.watcher.last().value is not None)
+        self.until(60, "API server back -> ValidMetricFound", lambda: self.watcher.last().active == ("True", "ValidMetricFound"))
+        sizes = {p.desired for p in self.watcher.of("no API server") + self.watcher.of("API server back") if p.desired >= 0}
+        self.failures.check(sizes == {before}, "the API server restarted, and the size stayed %d: %s" % (before, sizes))
+
+    def read_as(self, user):
+        """What a user gets who asks for the metric: (works, what was said)"""
+        try:
+            return True, self.cluster.kubectl("get", "--raw", METRIC, "--as=" + user)
+        except clusters.ClusterError as e:
+            return False, str(e)
+
+    def as_hpa(self):
+        return self.read_as("system:serviceaccount:kube-system:horizontal-pod-autoscaler")
+
+    def stranger(self):
+        return self.read_as("stranger")
+
+    def drill_rbac(self):
+        """Each of the adapter's rights is needed: without it one specific call fails."""
+        f = self.failures
+        self.phase("rights")
+        f.check(self.as_hpa()[0], "the HPA controller's user reads the metric: %s" % self.as_hpa()[1][:200])
+        f.check(not self.stranger()[0] and "forbidden" in self.stranger()[1].lower(), "a user without rights does not: %s" % self.stranger()[1][-200:])
+        token = lambda namespace, account: self.cluster.kubectl("-n", namespace, "create", "token", account).strip()
+        for who, headers, want in (
+                ("the HPA controller's token", {"Authorization": "Bearer " + token("kube-system", "horizontal-pod-autoscaler")}, 200),
+                ("another service account's token", {"Authorization": "Bearer " + token("default", "default")}, 403),
+                ("a token that is none", {"Authorization": "Bearer none"}, 401),
+                ("nobody", {}, 403),
+                ("nobody with a front proxy's headers", {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}, 403)):
+            got = self.direct(headers)
+            f.check(got == want, "straight to the adapter, %s: %s" % (who, got))
+        fresh = token("kube-system", "horizontal-pod-autoscaler")
+        self.cluster.kubectl("delete", "clusterrolebinding", "wheelpit-adapter:system:auth-delegator")
+        self.until(60, "without auth-delegator -> nobody is authorized", lambda: not self.as_hpa()[0])
+        f.check("subjectaccessreviews.authorization.k8s.io is forbidden" in self.as_hpa()[1], "SubjectAccessReview is what fails: %s" % self.as_hpa()[1][-200:])
+        f.check(self.direct({"Authorization": "Bearer " + fresh}) == 401, "TokenReview fails as well: a good token is believed no more")
+        self.cluster.kubectl("apply", "-k", BASE)
+        self.until(60, "auth-delegator back -> the metric is read", lambda: self.as_hpa()[0])
+        self.cluster.kubectl("-n", "kube-system", "delete", "rolebinding", "wheelpit-adapter:extension-apiserver-authentication-reader")
+        self.cluster.kubectl("-n", NAMESPACE, "delete", "pods", "-l", "app.kubernetes.io/component=adapter", "--wait=true")
+        self.until(60, "without the reader -> adapters do not start", lambda: len(self.pods("adapter")) == 2 and all(
+            p["status"].get("containerStatuses", [{}])[0].get("restartCount", 0) > 0 for p in self.pods("adapter")))
+        f.check("extension-apiserver-authentication" in self.adapter_logs(), "reading the ConfigMap is what fails")
+        self.cluster.kubectl("apply", "-k", BASE)
+        self.until(90, "the reader back -> the metric is read", lambda: self.as_hpa()[0])
+
+    def direct(self, headers):
+        """The status that the first adapter gives past the API server."""
+        insecure = ssl.create_default_context()  # its certificate is its own
+        insecure.check_hostname, insecure.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(self.pods("adapter")[0]["status"]["podIP"], 6443, timeout=15, context=insecure)
+        connection.request("GET", METRIC, headers=headers)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def adapter_logs(self):
+        """The logs of the adapters that are there now."""
+        text = ""
+        for pod in self.pods("adapter"):
+            with open(self.cluster.path("node", "logs", "%s_%s_adapter.log" % (NAMESPACE, pod["metadata"]["name"])), errors="replace") as f:
+                text += f.read()
+        return text
+
+    # --- the ledgers ----------------------------------------------------------------------------------------------------------------
+
+    def executions(self):
+        """What the workers say they did: their own lines, from the pods' logs, those of ended pods too."""
+        logs, lines = self.cluster.path("node", "logs"), []
+        for name in sorted(os.listdir(logs)):
+            if name.startswith(NAMESPACE + "_heavywork-worker-"):
+                shutil.copy(os.path.join(logs, name), self.out)
+                with open(os.path.join(logs, name), errors="replace") as f:
+                    lines += [json.loads(line) for line in f if line.startswith('{"task"')]
+        return lines
+
+    def judge_ledgers(self, what, once):
+        accepted = [e for load in self.loads for e in load.accepted() if load.name != "light"]
+        ids = {e["id"] for e in accepted}
+        done = collections.Counter(e["task"] for e in self.executions() if e["outcome"] == "completed" and e["accepted"])
+        f = self.failures
+        f.check(len(ids) == len(accepted), "%s: %d tasks, no id twice" % (what, len(accepted)))
+        missing = self.unfinished(ids - set(done)) if not once else ids - set(done)
+        f.check(not missing, "%s: nothing lost: %d without an execution" % (what, len(missing)))
+        f.check(all(n == 1 for n in done.values()), "%s: nothing counted twice: %d" % (what, sum(n > 1 for n in done.values())))
+        if once:
+            f.check(set(done) == ids, "%s: workers did exactly what users sent" % what)
+            retried = sum(e["attempt"] > 1 for e in self.executions())
+            f.check(retried == 0, "%s: %d second attempts" % (what, retried))
+        wrong = self.wrong_results(accepted)
+        f.check(not wrong, "%s: each result is the file sent, compressed: %d wrong %s" % (what, len(wrong), wrong[:3]))
+
+    def unfinished(self, ids):
+        """After a kill a worker may not have heard the answer: then the server's word counts."""
+        return [i for i in ids if '"completed"' not in self.fetch("/v1/tasks/" + i).lower()]
+
+    def wrong_results(self, accepted):
+        connection, wrong, files = http.client.HTTPConnection(self.aggregator(), 7080, timeout=30), [], {}
+        for entry in accepted:
+            path = entry["payload"]
+            if path not in files:
+                with open(path, "rb") as f:
+                    files[path] = f.read()
+            connection.request("GET", "/v1/tasks/%s/result" % entry["id"])
+            answer = connection.getresponse()
+            body = answer.read()
+            try:
+                good = answer.status == 200 and gzip.decompress(body) == files[path]
+            except (OSError, EOFError):
+                good = False
+            if not good:
+                wrong.append(entry["id"])
+        connection.close()
+        return wrong
+
+    def describe(self):
+        """The pages that k8s/README.md shows, as this run made them."""
+        for name, arguments in (("get-raw", ("get", "--raw", METRIC)), ("describe-hpa", ("-n", NAMESPACE, "describe", "hpa", "heavywork")),
+                                ("get-hpa", ("-n", NAMESPACE, "get", "hpa")), ("get-pods", ("-n", NAMESPACE, "get", "pods")),
+                                ("get-raw-group", ("get", "--raw", "/apis/external.metrics.k8s.io/v1beta1"))):
+            with open(os.path.join(self.out, name + ".txt"), "w") as f:
+                f.write(self.cluster.kubectl(*arguments, check=False))
+
+
+def run(cluster, options, out, failures):
+    system = System1(cluster, options.bin, out, failures)
+    system.apply()
+    system.watcher.start()
+    threading.Timer(20 + 2 * SYNC + 45 + 55, system.describe).start()
+    system.rise_and_fall()
+    system.conditions_and_events()
+    system.judge_ledgers("rise and fall", once=True)
+    failures.check(len(system.watcher.pods_seen) >= REPLICAS_MAX, "%d worker pods came and went" % len(system.watcher.pods_seen))
+    if not options.no_drills:
+        system.drill_adapter()
+        system.drill_aggregator()
+        system.drill_apiserver()
+        system.drill_rbac()
+        system.judge_ledgers("drills", once=False)
+    system.watcher.over.set()
+    system.watcher.join()
+    errors = [p for p in system.watcher.points if p.error and p.phase in ("/lightwork", "20/s", "200/s", "20/s again", "silence")]
+    failures.check(not errors, "the metrics API answered at all times outside the drills: %s" % [(p.phase, p.error) for p in errors][:2])
+    with open(os.path.join(out, "points.jsonl"), "w") as f:
+        f.writelines(json.dumps(p._asdict()) + "\n" for p in system.watcher.points)
+    print("seconds: %s" % json.dumps(system.timings), flush=True)
+    logs = cluster.path("node", "logs")
+    for name in os.listdir(logs):
+        shutil.copy(os.path.join(logs, name), out)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bin", help="folder of wheelpit, wheelpit-server and wheelpit-adapter")
+    parser.add_argument("--out", help="folder for ledgers, logs and the course of the run, kept (default: a temporary one)")
+    parser.add_argument("--no-drills", action="store_true", help="only the rise and the fall")
+    options = parser.parse_args()
+    options.bin = os.path.abspath(options.bin)
+    why = clusters.missing_rights()
+    if why:
+        print("not run: " + why)
+        if os.environ.get("NOT_RUN_FILE"):
+            with open(os.environ["NOT_RUN_FILE"], "a") as f:
+                f.write("cluster: %s\n" % why)
+        return SKIPPED
+    out = os.path.abspath(options.out) if options.out else tempfile.mkdtemp(prefix="system1-", dir=os.environ.get("TEST_TMPDIR"))
+    if options.out:
+        shutil.rmtree(out, ignore_errors=True)
+        os.makedirs(out)
+    failures, start = Failures(), time.monotonic()
+    with clusters.running("system1", sync="%gs" % SYNC, images=clusters.default_images(options.bin)) as cluster:
+        print("cluster up after %.1f s" % (time.monotonic() - start), flush=True)
+        run(cluster, options, out, failures)
+    print("%s in %.0f s; see %s" % ("FAILED: " + "; ".join(failures) if failures else "passed", time.monotonic() - start, out))
+    if not failures and not options.out:
+        shutil.rmtree(out)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
