@@ -116,6 +116,8 @@ absl::Status ReportIngestImpl::AppendHello(const ReportHello& hello, Reporter* r
 }
 
 void ReportIngestImpl::Heard(Reporter* reporter, int64_t now) {
+  // Of many batches in one millisecond only the first tells anything.
+  if (now <= reporter->heard_ms && reporter->state == ReporterState::kLive) return;
   reporter->heard_ms = std::max(reporter->heard_ms, now);
   SeriesStore::WriteLock lock(store_);
   fold_->SetReporterState(reporter, ReporterState::kLive, now);
