@@ -39,18 +39,20 @@ void LineChunk::Hide(size_t line) { changes_.push_back({static_cast<uint32_t>(li
 
 void LineChunk::Remove(size_t line) { changes_.push_back({static_cast<uint32_t>(line), Kind::kRemove, 0, ""}); }
 
-void LineChunk::Apply() {
-  std::stable_sort(changes_.begin(), changes_.end(), [](const Change& a, const Change& b) { return a.line < b.line; });
-  std::string text;
+void LineChunk::Apply(std::string* scratch) {
+  const auto earlier = [](const Change& a, const Change& b) { return a.line < b.line; };
+  if (!std::is_sorted(changes_.begin(), changes_.end(), earlier)) std::stable_sort(changes_.begin(), changes_.end(), earlier);
+  std::string& text = *scratch;
+  text.clear();
   text.reserve(text_.size() + 8 * changes_.size());
-  std::vector<Line> lines;
-  lines.reserve(lines_.size());
+  size_t kept = 0;
   size_t next = 0;
   for (size_t i = 0; i < lines_.size(); ++i) {
     const Change* change = nullptr;
     for (; next < changes_.size() && changes_[next].line == i; ++next) change = &changes_[next];
     if (change != nullptr && change->kind == Kind::kRemove) continue;
-    const Line& old = lines_[i];
+    // Lines move to the front in place: End(i) reads only what is not yet overwritten.
+    const Line old = lines_[i];
     const auto begin = static_cast<uint32_t>(text.size());
     uint32_t start_size = old.value - old.begin;
     if (change == nullptr) {
@@ -64,10 +66,10 @@ void LineChunk::Apply() {
     } else {
       start_size = 0;
     }
-    lines.push_back({old.id, begin, begin + start_size});
+    lines_[kept++] = {old.id, begin, begin + start_size};
   }
-  text_ = std::move(text);
-  lines_ = std::move(lines);
+  lines_.resize(kept);
+  text_.swap(text);
   changes_.clear();
 }
 

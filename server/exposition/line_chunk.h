@@ -24,6 +24,10 @@ class LineChunk {
   bool hidden(size_t line) const { return End(line) == lines_[line].begin; }
   size_t value_begin(size_t line) const { return lines_[line].value; }
 
+  // What Patch(line) reads of the line's place, and, once that is there, of its text.
+  void PrefetchPlace(size_t line) const { __builtin_prefetch(&lines_[line]); }
+  void PrefetchText(size_t line) const { __builtin_prefetch(text_.data() + lines_[line].value, 1); }
+
   // `start` ends where the value begins.
   void Append(SeriesId id, absl::string_view start, absl::string_view value);
   void AppendHidden(SeriesId id);
@@ -36,8 +40,13 @@ class LineChunk {
   void Hide(size_t line);
   void Remove(size_t line);
   bool has_changes() const { return !changes_.empty(); }
-  // Lays the lines out anew in one pass. Line numbers change if lines were removed.
-  void Apply();
+  // Lays the lines out anew in one pass. Line numbers change if lines were removed. The new text takes the memory of `scratch`, which
+  // gets that of the old one: who applies many chunks allocates once.
+  void Apply(std::string* scratch);
+  void Apply() {
+    std::string scratch;
+    Apply(&scratch);
+  }
 
  private:
   enum class Kind : uint8_t { kValue, kShow, kHide, kRemove };

@@ -20,6 +20,7 @@ namespace wheelpit {
 namespace {
 
 constexpr size_t kChunkSeries = 512;
+constexpr size_t kCacheLine = 64;
 // A family without series for so long may change its type.
 constexpr int64_t kTypeKeptMs = 3'600'000;
 // Allocator overhead and the index's share, for the estimate of usage().
@@ -173,6 +174,11 @@ const Series& SeriesStore::ReadLock::series(SeriesId id) const { return store_.r
 const Series* SeriesStore::ReadLock::find(SeriesId id) const {
   const Series* s = store_.find(id);
   return s == nullptr || !s->published || s->gone ? nullptr : s;
+}
+void SeriesStore::ReadLock::Prefetch(SeriesId id) const {
+  if (id >= store_.rep_->id_end || store_.rep_->chunks[id / kChunkSeries] == nullptr) return;
+  const char* at = reinterpret_cast<const char*>(&store_.rep_->At(id));
+  for (size_t offset = 0; offset < sizeof(Series); offset += kCacheLine) __builtin_prefetch(at + offset);
 }
 size_t SeriesStore::ReadLock::series_count() const { return store_.rep_->published; }
 SeriesId SeriesStore::ReadLock::id_end() const { return store_.rep_->id_end; }

@@ -156,6 +156,8 @@ class SeriesStore {
     const Series& series(SeriesId id) const;
     // Null if pending, gone or never given.
     const Series* find(SeriesId id) const;
+    // Fetches what find(id) and its value will read. Any id.
+    void Prefetch(SeriesId id) const;
     // Published and not gone.
     size_t series_count() const;
     // Larger than every id given so far.
