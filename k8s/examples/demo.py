@@ -218,7 +218,7 @@ def picture(timeline, path):
         y0 = top + i * (row + gap) + row
         peak = max(max(p[column] for p in timeline.points), 1)
         y = lambda v: y0 - row * v / peak
-        out.append('<text x="8" y="%d">%s</text>' % (y0 - row + 10, title))
+        out.append('<text x="%d" y="%d" fill="%s">%s</text>' % (left + 6, y0 - row + 14, colour, title))
         for fraction in (0, 0.5, 1):
             out.append('<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#eee"/>' % (left, width - 20, y(peak * fraction), y(peak * fraction)))
             out.append('<text x="%d" y="%.1f" text-anchor="end" fill="#666">%g</text>' % (left - 6, y(peak * fraction) + 4, round(peak * fraction, 1)))

@@ -252,6 +252,7 @@ void App::OpenApisAndFinish() {
   }
   if (opened.ok()) {
     Log(LogLevel::kInfo, "listening", {{"grpc", grpc_address()}, {"http", http_address()}, {"apis", apis_address()}});
+    NoteJournal();  // gauges are right from the first scrape on
     ready_.store(true, std::memory_order_release);
   }
   if (changed_) changed_();
