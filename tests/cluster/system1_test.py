@@ -14,6 +14,7 @@ Exit status 77: it cannot run here. Needs root.
 import argparse
 import collections
 import gzip
+import hashlib
 import http.client
 import json
 import math
@@ -21,6 +22,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -144,7 +146,8 @@ class Load:
 
     def wait(self):
         output = self.process.communicate()[0]
-        return json.loads(output.strip().splitlines()[-1])
+        lines = output.strip().splitlines()
+        return json.loads(lines[-1]) if lines else {"acknowledged": 0}
 
     def accepted(self):
         if not os.path.exists(self.ledger):
@@ -184,6 +187,10 @@ class System1:
         connection.request("GET", path)
         return connection.getresponse().read().decode()
 
+    def drained(self, queue):
+        page = self.fetch("/metrics")
+        return all('wheelpit_queue_tasks{queue="%s",state="%s"} 0\n' % (queue, state) in page for state in ("ready", "leased", "delayed"))
+
     def phase(self, name):
         self.watcher.phase = name
         print("--- %s" % name, flush=True)
@@ -212,6 +219,10 @@ class System1:
         self.until(90, "APIService Available", lambda: any(
             c["type"] == "Available" and c["status"] == "True" for c in self.cluster.get(api)["status"]["conditions"]))
         self.until(60, "aggregator ready", self.aggregator_ready)
+        # An adapter is ready though its aggregator is not: then it answers with an error. From here on both answer with values.
+        bearer = {"Authorization": "Bearer " + self.token("kube-system", "horizontal-pod-autoscaler")}
+        self.until(60, "every adapter serves the metric", lambda: len(self.pods("adapter")) == 2 and all(
+            self.direct(bearer, pod) == 200 for pod in self.pods("adapter")))
         self.until(60, "the metrics API lists the gateway's rate", lambda: any(
             r["name"] == "heavywork_requests_per_second" for r in self.cluster.get("/apis/external.metrics.k8s.io/v1beta1")["resources"]))
 
@@ -264,28 +275,50 @@ class System1:
         self.failures.check(bool(up), "event SuccessfulRescale up: %s" % up[:1])
         self.failures.check(bool(down), "event SuccessfulRescale down: %s" % down[:1])
 
+    def needed_workers(self):
+        """The other HPA: a heap of work makes it start workers, as many as its metric says."""
+        f, numbers = self.failures, [str(n) for n in range(30000)]
+        self.phase("batch")
+        address = "--address=%s:7070" % self.aggregator()
+        done = subprocess.run([os.path.join(self.bin, "wheelpit"), "submit", "--queue=batch", address, "--allow_insecure"],
+                              input="\n".join(numbers), stdout=subprocess.PIPE, text=True)
+        ids = done.stdout.split()
+        f.check(len(set(ids)) == len(numbers), "batch: %d tasks submitted" % len(ids))
+        hpa = HPA.replace("heavywork", "batch")
+        self.until(60, "batch -> 2 workers or more", lambda: self.cluster.get(hpa)["status"]["desiredReplicas"] >= 2)
+        self.until(180, "batch done", lambda: self.drained("batch"))
+        connection, wrong = http.client.HTTPConnection(self.aggregator(), 7080, timeout=30), 0
+        for task, number in zip(ids, numbers):
+            connection.request("GET", "/v1/tasks/%s/result" % task)
+            wrong += connection.getresponse().read().split()[0].decode() != hashlib.sha256(number.encode()).hexdigest()
+        connection.close()
+        f.check(not wrong, "batch: each result is the payload's sum: %d wrong" % wrong)
+
     # --- drills -------------------------------------------------------------------------------------------------------------------
 
     def drill_adapter(self):
-        """No adapter: the HPA keeps its size for six syncs, though it would scale down, and says why."""
+        """No adapter and no more load: the HPA keeps its size for six syncs and more, says why, and goes on by itself."""
         f = self.failures
-        load = Load(self, "/heavywork", "80:120s", "drill-adapter")
+        load = Load(self, "/heavywork", "80:10m", "drill-adapter")
         self.phase("80/s")
         self.until(75, "80/s -> 4 workers", lambda: self.watcher.last().desired >= 4 and self.watcher.last().ready >= 4)
         self.patch_stabilization(0)
         self.cluster.kubectl("-n", NAMESPACE, "scale", "deployment/wheelpit-adapter", "--replicas=0")
         self.until(30, "adapter gone", lambda: not self.pods("adapter") and self.watcher.last().value is None)
+        load.process.send_signal(signal.SIGINT)  # from here on the size would be 1, if somebody knew
+        load.wait()
         self.phase("no adapter")
-        self.until(30, "ScalingActive False", lambda: self.watcher.last().active == ("False", "FailedGetExternalMetric"))
-        time.sleep(6 * SYNC)
+        self.until(30, "no adapter -> ScalingActive False", lambda: self.watcher.last().active == ("False", "FailedGetExternalMetric"))
+        time.sleep(WINDOW + 2 * SYNC)
         points = self.watcher.of("no adapter")
         f.check(all(p.value is None for p in points), "without an adapter no value is served")
         sizes = {p.desired for p in points if p.desired >= 0}
-        f.check(len(sizes) == 1, "the HPA keeps its size through %d s of errors: %s" % (points[-1].t - points[0].t, sizes))
+        syncs = (points[-1].t - points[0].t) / SYNC
+        f.check(len(sizes) == 1 and min(sizes) >= 4 and syncs >= 6, "the HPA keeps its size through %d syncs of errors: %s" % (syncs, sizes))
         self.phase("adapter back")
         self.cluster.kubectl("-n", NAMESPACE, "scale", "deployment/wheelpit-adapter", "--replicas=2")
         self.until(60, "adapter back -> ValidMetricFound", lambda: self.watcher.last().active == ("True", "ValidMetricFound"))
-        load.wait()
+        self.until(30, "adapter back -> 1 worker", lambda: self.watcher.last().phase == "adapter back" and self.watcher.last().desired == 1)
 
     def patch_stabilization(self, seconds):
         self.cluster.kubectl("-n", NAMESPACE, "patch", "hpa", "heavywork", "--type=merge", "-p",
@@ -295,19 +328,22 @@ class System1:
         """The aggregator killed under load: workers and adapter find it again at another address, and what it took is done."""
         f = self.failures
         self.phase("80/s, kill")
-        load = Load(self, "/heavywork", "80:25s", "drill-aggregator")
+        load = Load(self, "/heavywork", "80:10m", "drill-aggregator")
         time.sleep(15)
         before = [p for p in self.watcher.of("80/s, kill") if p.value is not None]
         old, address = self.pods("aggregator")[0]["metadata"]["uid"], self.aggregator()
         killed = self.phase("no aggregator")
         self.cluster.kubectl("-n", NAMESPACE, "delete", "pod", "wheelpit-aggregator-0", "--grace-period=0", "--force")
-        load.wait()
+        load.process.send_signal(signal.SIGINT)  # it does not look the address up again
         self.until(60, "killed -> aggregator ready", lambda: self.aggregator_ready() and self.pods("aggregator")[0]["metadata"]["uid"] != old)
-        self.until(60, "killed -> metric served again", lambda: self.watcher.last().value is not None)
+        load2 = Load(self, "/heavywork", "80:20s", "drill-aggregator-2")
+        self.until(60, "aggregator ready -> metric served again", lambda: self.watcher.last().t > killed + 2 and self.watcher.last().value is not None)
         print("address %s -> %s" % (address, self.aggregator()), flush=True)
+        load.wait()
+        summary = load2.wait()
+        f.check(summary["acknowledged"] > 1000, "after the kill users are served: %s" % json.dumps(summary))
         self.phase("drained")
-        self.until(90, "the backlog drains", lambda: 'wheelpit_queue_tasks{queue="heavywork",state="ready"} 0\n' in self.fetch("/metrics")
-                   and 'wheelpit_queue_tasks{queue="heavywork",state="leased"} 0\n' in self.fetch("/metrics"))
+        self.until(90, "the backlog drains", lambda: self.drained("heavywork"))
         f.check(bool(before), "the metric was served before the kill")
         # Requests of the last half minute were durable: a zero within it would be a lie.
         lies = [p for p in self.watcher.points if p.value == 0 and killed <= p.t < killed + WINDOW - SYNC]
@@ -317,7 +353,7 @@ class System1:
         """The API server killed and started again: the HPA goes on by itself, and nobody's size changes meanwhile."""
         self.phase("no API server")
         before = self.watcher.last().desired
-        self.cluster.stop("kube-apiserver", clusters.signal.SIGKILL)
+        self.cluster.stop("kube-apiserver", signal.SIGKILL)
         self.cluster.restart("kube-apiserver")
         self.phase("API server back")
         self.until(60, "API server back -> metric served", lambda: self.watcher.last().phase == "API server back" and self.watcher.last().value is not None)
@@ -344,16 +380,15 @@ class System1:
         self.phase("rights")
         f.check(self.as_hpa()[0], "the HPA controller's user reads the metric: %s" % self.as_hpa()[1][:200])
         f.check(not self.stranger()[0] and "forbidden" in self.stranger()[1].lower(), "a user without rights does not: %s" % self.stranger()[1][-200:])
-        token = lambda namespace, account: self.cluster.kubectl("-n", namespace, "create", "token", account).strip()
         for who, headers, want in (
-                ("the HPA controller's token", {"Authorization": "Bearer " + token("kube-system", "horizontal-pod-autoscaler")}, 200),
-                ("another service account's token", {"Authorization": "Bearer " + token("default", "default")}, 403),
+                ("the HPA controller's token", {"Authorization": "Bearer " + self.token("kube-system", "horizontal-pod-autoscaler")}, 200),
+                ("another service account's token", {"Authorization": "Bearer " + self.token("default", "default")}, 403),
                 ("a token that is none", {"Authorization": "Bearer none"}, 401),
                 ("nobody", {}, 403),
                 ("nobody with a front proxy's headers", {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}, 403)):
             got = self.direct(headers)
             f.check(got == want, "straight to the adapter, %s: %s" % (who, got))
-        fresh = token("kube-system", "horizontal-pod-autoscaler")
+        fresh = self.token("kube-system", "horizontal-pod-autoscaler")
         self.cluster.kubectl("delete", "clusterrolebinding", "wheelpit-adapter:system:auth-delegator")
         self.until(60, "without auth-delegator -> nobody is authorized", lambda: not self.as_hpa()[0])
         f.check("subjectaccessreviews.authorization.k8s.io is forbidden" in self.as_hpa()[1], "SubjectAccessReview is what fails: %s" % self.as_hpa()[1][-200:])
@@ -368,11 +403,14 @@ class System1:
         self.cluster.kubectl("apply", "-k", BASE)
         self.until(90, "the reader back -> the metric is read", lambda: self.as_hpa()[0])
 
-    def direct(self, headers):
-        """The status that the first adapter gives past the API server."""
+    def token(self, namespace, account):
+        return self.cluster.kubectl("-n", namespace, "create", "token", account).strip()
+
+    def direct(self, headers, pod=None):
+        """The status that an adapter, the first if none is named, gives past the API server."""
         insecure = ssl.create_default_context()  # its certificate is its own
         insecure.check_hostname, insecure.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(self.pods("adapter")[0]["status"]["podIP"], 6443, timeout=15, context=insecure)
+        connection = http.client.HTTPSConnection((pod or self.pods("adapter")[0])["status"]["podIP"], 6443, timeout=15, context=insecure)
         connection.request("GET", METRIC, headers=headers)
         status = connection.getresponse().status
         connection.close()
@@ -416,7 +454,7 @@ class System1:
 
     def unfinished(self, ids):
         """After a kill a worker may not have heard the answer: then the server's word counts."""
-        return [i for i in ids if '"completed"' not in self.fetch("/v1/tasks/" + i).lower()]
+        return [i for i in ids if '"TASK_STATE_SUCCEEDED"' not in self.fetch("/v1/tasks/" + i)]
 
     def wrong_results(self, accepted):
         connection, wrong, files = http.client.HTTPConnection(self.aggregator(), 7080, timeout=30), [], {}
@@ -455,6 +493,7 @@ def run(cluster, options, out, failures):
     system.conditions_and_events()
     system.judge_ledgers("rise and fall", once=True)
     failures.check(len(system.watcher.pods_seen) >= REPLICAS_MAX, "%d worker pods came and went" % len(system.watcher.pods_seen))
+    system.needed_workers()
     if not options.no_drills:
         system.drill_adapter()
         system.drill_aggregator()
