@@ -11,7 +11,6 @@ so; the aggregator killed under load comes back with everything; no value is ser
 
 Exit status 77: it cannot run here. Needs root.
 """
-import argparse
 import collections
 import gzip
 import hashlib
@@ -20,73 +19,25 @@ import json
 import math
 import os
 import random
-import re
 import shutil
 import signal
-import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cluster as clusters  # noqa: E402
+import testing  # noqa: E402
+from testing import BASE, HPA_ACCOUNT, METRIC, NAMESPACE, Api, conditions, quantity  # noqa: E402
 
-BASE = os.path.join(clusters.toolchain.ROOT, "k8s", "base")
-NAMESPACE = "wheelpit"
-METRIC = "/apis/external.metrics.k8s.io/v1beta1/namespaces/wheelpit/heavywork_requests_per_second"
 HPA = "/apis/autoscaling/v2/namespaces/wheelpit/horizontalpodautoscalers/heavywork"
 PODS = "/api/v1/namespaces/wheelpit/pods?labelSelector=wheelpit%2Fqueue%3Dheavywork"
 SYNC = 5.0
 TARGET, REPLICAS_MAX = 20, 10
 WINDOW = 30.0  # of the metric's rate
-SKIPPED = 77
 
 Point = collections.namedtuple("Point", "t value error desired ready active phase")
-
-
-class Failures(list):
-    """What did not hold; the test goes on and tells all of it."""
-
-    def check(self, holds, text):
-        print("  %s  %s" % ("ok  " if holds else "FAIL", text), flush=True)
-        if not holds:
-            self.append(text)
-
-
-class Api:
-    """The API server, over one connection, as the administrator."""
-
-    def __init__(self, cluster):
-        self.port = cluster.data["ports"]["api"]
-        pki = cluster.path("pki") + "/"
-        self.context = ssl.create_default_context(cafile=pki + "ca.crt")
-        self.context.load_cert_chain(pki + "admin.crt", pki + "admin.key")
-        self.connection = None
-
-    def get(self, path):
-        """(status, object)"""
-        try:
-            if self.connection is None:
-                self.connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=15, context=self.context)
-            self.connection.request("GET", path, headers={"Accept": "application/json"})
-            answer = self.connection.getresponse()
-            body = answer.read()
-            return answer.status, json.loads(body) if body.startswith(b"{") else body.decode(errors="replace")
-        except (OSError, http.client.HTTPException) as e:
-            self.connection = None
-            return 0, str(e)
-
-
-def quantity(text):
-    """A Kubernetes quantity as a number."""
-    number, unit = re.fullmatch(r"(-?[0-9.]+)(m|k|M|)", text).groups()
-    return float(number) * {"m": 1e-3, "": 1, "k": 1e3, "M": 1e6}[unit]
-
-
-def conditions(hpa):
-    return {c["type"]: (c["status"], c["reason"]) for c in hpa.get("status", {}).get("conditions", [])}
 
 
 class Watcher(threading.Thread):
@@ -122,7 +73,7 @@ class Watcher(threading.Thread):
         ready = 0
         for pod in pods["items"] if status == 200 else []:
             self.pods_seen.add(pod["metadata"]["name"])
-            ready += any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+            ready += conditions(pod).get("Ready", ("",))[0] == "True"
         return Point(t, value, error, hpa.get("status", {}).get("desiredReplicas", -1), ready, conditions(hpa).get("ScalingActive"), phase)
 
     def of(self, phase):
@@ -156,10 +107,10 @@ class Load:
             return [e for e in map(json.loads, f) if e.get("id")]
 
 
-class System1:
+class System1(testing.Wheelpit):
     def __init__(self, cluster, bin_dir, out, failures):
-        self.cluster, self.bin, self.out, self.failures = cluster, bin_dir, out, failures
-        self.loads, self.timings = [], collections.OrderedDict()
+        super().__init__(cluster, bin_dir, out, failures)
+        self.loads = []
         self.payloads = os.path.join(out, "payloads")
         self.make_payloads()
         self.watcher = Watcher(cluster)
@@ -171,22 +122,6 @@ class System1:
             with open(os.path.join(self.payloads, "%03d" % n), "w") as f:
                 f.write("%d " % n + " ".join(random_words.choice(words) for _ in range(random_words.randint(20, 400))))
 
-    def pods(self, component):
-        return self.cluster.get("/api/v1/namespaces/%s/pods?labelSelector=app.kubernetes.io%%2Fcomponent%%3D%s" % (NAMESPACE, component))["items"]
-
-    def aggregator(self):
-        return self.pods("aggregator")[0]["status"]["podIP"]
-
-    def aggregator_ready(self):
-        pods = self.pods("aggregator")
-        return pods and not pods[0]["metadata"].get("deletionTimestamp") and any(
-            c["type"] == "Ready" and c["status"] == "True" for c in pods[0]["status"].get("conditions", []))
-
-    def fetch(self, path):
-        connection = http.client.HTTPConnection(self.aggregator(), 7080, timeout=30)
-        connection.request("GET", path)
-        return connection.getresponse().read().decode()
-
     def drained(self, queue):
         page = self.fetch("/metrics")
         return all('wheelpit_queue_tasks{queue="%s",state="%s"} 0\n' % (queue, state) in page for state in ("ready", "leased", "delayed"))
@@ -196,35 +131,7 @@ class System1:
         print("--- %s" % name, flush=True)
         return self.watcher.now()
 
-    def until(self, seconds, what, holds):
-        """Seconds until it held; None, and a failure, when it did not in time."""
-        start = self.watcher.now()
-        while self.watcher.now() - start < seconds:
-            try:
-                if holds():
-                    took = self.watcher.now() - start
-                    self.timings[what] = round(took, 1)
-                    return took
-            except (clusters.ClusterError, KeyError, IndexError, OSError):
-                pass
-            time.sleep(0.1)
-        self.failures.check(False, "%s: not within %d s" % (what, seconds))
-        return None
-
     # --- phases -------------------------------------------------------------------------------------------------------------------
-
-    def apply(self):
-        self.cluster.kubectl("apply", "-k", BASE)
-        api = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
-        self.until(90, "APIService Available", lambda: any(
-            c["type"] == "Available" and c["status"] == "True" for c in self.cluster.get(api)["status"]["conditions"]))
-        self.until(60, "aggregator ready", self.aggregator_ready)
-        # An adapter is ready though its aggregator is not: then it answers with an error. From here on both answer with values.
-        bearer = {"Authorization": "Bearer " + self.token("kube-system", "horizontal-pod-autoscaler")}
-        self.until(60, "every adapter serves the metric", lambda: len(self.pods("adapter")) == 2 and all(
-            self.direct(bearer, pod) == 200 for pod in self.pods("adapter")))
-        self.until(60, "the metrics API lists the gateway's rate", lambda: any(
-            r["name"] == "heavywork_requests_per_second" for r in self.cluster.get("/apis/external.metrics.k8s.io/v1beta1")["resources"]))
 
     def rise_and_fall(self):
         f, watcher = self.failures, self.watcher
@@ -381,14 +288,14 @@ class System1:
         f.check(self.as_hpa()[0], "the HPA controller's user reads the metric: %s" % self.as_hpa()[1][:200])
         f.check(not self.stranger()[0] and "forbidden" in self.stranger()[1].lower(), "a user without rights does not: %s" % self.stranger()[1][-200:])
         for who, headers, want in (
-                ("the HPA controller's token", {"Authorization": "Bearer " + self.token("kube-system", "horizontal-pod-autoscaler")}, 200),
+                ("the HPA controller's token", {"Authorization": "Bearer " + self.token(*HPA_ACCOUNT)}, 200),
                 ("another service account's token", {"Authorization": "Bearer " + self.token("default", "default")}, 403),
                 ("a token that is none", {"Authorization": "Bearer none"}, 401),
                 ("nobody", {}, 403),
                 ("nobody with a front proxy's headers", {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}, 403)):
             got = self.direct(headers)
             f.check(got == want, "straight to the adapter, %s: %s" % (who, got))
-        fresh = self.token("kube-system", "horizontal-pod-autoscaler")
+        fresh = self.token(*HPA_ACCOUNT)
         self.cluster.kubectl("delete", "clusterrolebinding", "wheelpit-adapter:system:auth-delegator")
         self.until(60, "without auth-delegator -> nobody is authorized", lambda: not self.as_hpa()[0])
         f.check("subjectaccessreviews.authorization.k8s.io is forbidden" in self.as_hpa()[1], "SubjectAccessReview is what fails: %s" % self.as_hpa()[1][-200:])
@@ -402,27 +309,6 @@ class System1:
         f.check("extension-apiserver-authentication" in self.adapter_logs(), "reading the ConfigMap is what fails")
         self.cluster.kubectl("apply", "-k", BASE)
         self.until(90, "the reader back -> the metric is read", lambda: self.as_hpa()[0])
-
-    def token(self, namespace, account):
-        return self.cluster.kubectl("-n", namespace, "create", "token", account).strip()
-
-    def direct(self, headers, pod=None):
-        """The status that an adapter, the first if none is named, gives past the API server."""
-        insecure = ssl.create_default_context()  # its certificate is its own
-        insecure.check_hostname, insecure.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection((pod or self.pods("adapter")[0])["status"]["podIP"], 6443, timeout=15, context=insecure)
-        connection.request("GET", METRIC, headers=headers)
-        status = connection.getresponse().status
-        connection.close()
-        return status
-
-    def adapter_logs(self):
-        """The logs of the adapters that are there now."""
-        text = ""
-        for pod in self.pods("adapter"):
-            with open(self.cluster.path("node", "logs", "%s_%s_adapter.log" % (NAMESPACE, pod["metadata"]["name"])), errors="replace") as f:
-                text += f.read()
-        return text
 
     # --- the ledgers ----------------------------------------------------------------------------------------------------------------
 
@@ -486,7 +372,7 @@ class System1:
 
 def run(cluster, options, out, failures):
     system = System1(cluster, options.bin, out, failures)
-    system.apply()
+    system.apply_base()
     system.watcher.start()
     threading.Timer(20 + 2 * SYNC + 45 + 55, system.describe).start()
     system.rise_and_fall()
@@ -507,37 +393,13 @@ def run(cluster, options, out, failures):
     with open(os.path.join(out, "points.jsonl"), "w") as f:
         f.writelines(json.dumps(p._asdict()) + "\n" for p in system.watcher.points)
     print("seconds: %s" % json.dumps(system.timings), flush=True)
-    logs = cluster.path("node", "logs")
-    for name in os.listdir(logs):
-        shutil.copy(os.path.join(logs, name), out)
+    system.keep_logs()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bin", help="folder of wheelpit, wheelpit-server and wheelpit-adapter")
-    parser.add_argument("--out", help="folder for ledgers, logs and the course of the run, kept (default: a temporary one)")
+    parser = testing.arguments(__doc__)
     parser.add_argument("--no-drills", action="store_true", help="only the rise and the fall")
-    options = parser.parse_args()
-    options.bin = os.path.abspath(options.bin)
-    why = clusters.missing_rights()
-    if why:
-        print("not run: " + why)
-        if os.environ.get("NOT_RUN_FILE"):
-            with open(os.environ["NOT_RUN_FILE"], "a") as f:
-                f.write("cluster: %s\n" % why)
-        return SKIPPED
-    out = os.path.abspath(options.out) if options.out else tempfile.mkdtemp(prefix="system1-", dir=os.environ.get("TEST_TMPDIR"))
-    if options.out:
-        shutil.rmtree(out, ignore_errors=True)
-        os.makedirs(out)
-    failures, start = Failures(), time.monotonic()
-    with clusters.running("system1", sync="%gs" % SYNC, images=clusters.default_images(options.bin)) as cluster:
-        print("cluster up after %.1f s" % (time.monotonic() - start), flush=True)
-        run(cluster, options, out, failures)
-    print("%s in %.0f s; see %s" % ("FAILED: " + "; ".join(failures) if failures else "passed", time.monotonic() - start, out))
-    if not failures and not options.out:
-        shutil.rmtree(out)
-    return 1 if failures else 0
+    return testing.main("system1", parser.parse_args(), run, sync="%gs" % SYNC)
 
 
 if __name__ == "__main__":

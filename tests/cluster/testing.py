@@ -1,0 +1,186 @@
+"""What the tests on the real control plane share: the API server over one connection, Wheelpit's pods, waiting, and the frame of a test."""
+import argparse
+import collections
+import http.client
+import json
+import os
+import re
+import shutil
+import ssl
+import tempfile
+import time
+
+import cluster as clusters
+
+BASE = os.path.join(clusters.toolchain.ROOT, "k8s", "base")
+NAMESPACE = "wheelpit"
+GROUP = "/apis/external.metrics.k8s.io/v1beta1"
+METRIC = GROUP + "/namespaces/wheelpit/heavywork_requests_per_second"
+HPA_ACCOUNT = ("kube-system", "horizontal-pod-autoscaler")
+SKIPPED = 77
+
+
+class Failures(list):
+    """What did not hold; the test goes on and tells all of it."""
+
+    def check(self, holds, text):
+        print("  %s  %s" % ("ok  " if holds else "FAIL", text), flush=True)
+        if not holds:
+            self.append(text)
+
+
+class Api:
+    """The API server, over one connection, as the administrator."""
+
+    def __init__(self, cluster):
+        self.port = cluster.data["ports"]["api"]
+        pki = cluster.path("pki") + "/"
+        self.context = ssl.create_default_context(cafile=pki + "ca.crt")
+        self.context.load_cert_chain(pki + "admin.crt", pki + "admin.key")
+        self.connection = None
+
+    def get(self, path):
+        """(status, object)"""
+        try:
+            if self.connection is None:
+                self.connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=15, context=self.context)
+            self.connection.request("GET", path, headers={"Accept": "application/json"})
+            answer = self.connection.getresponse()
+            body = answer.read()
+            return answer.status, json.loads(body) if body.startswith(b"{") else body.decode(errors="replace")
+        except (OSError, http.client.HTTPException) as e:
+            self.connection = None
+            return 0, str(e)
+
+
+def quantity(text):
+    """A Kubernetes quantity as a number."""
+    number, unit = re.fullmatch(r"(-?[0-9.]+)(m|k|M|)", text).groups()
+    return float(number) * {"m": 1e-3, "": 1, "k": 1e3, "M": 1e6}[unit]
+
+
+def condition(thing, kind):
+    """(status, reason) of an object's condition; None without one."""
+    return conditions(thing).get(kind)
+
+
+def conditions(thing):
+    return {c["type"]: (c["status"], c.get("reason")) for c in thing.get("status", {}).get("conditions", [])}
+
+
+def is_ready(pod):
+    return (condition(pod, "Ready") or ("",))[0] == "True" and not pod["metadata"].get("deletionTimestamp")
+
+
+def unverified():
+    """TLS to somebody whose certificate is its own."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+class Wheelpit:
+    """k8s/base on a cluster."""
+
+    def __init__(self, cluster, bin_dir, out, failures):
+        self.cluster, self.bin, self.out, self.failures = cluster, bin_dir, out, failures
+        self.timings = collections.OrderedDict()
+
+    def pods(self, component):
+        return self.cluster.get("/api/v1/namespaces/%s/pods?labelSelector=app.kubernetes.io%%2Fcomponent%%3D%s" % (NAMESPACE, component))["items"]
+
+    def aggregator(self):
+        return self.pods("aggregator")[0]["status"]["podIP"]
+
+    def aggregator_ready(self):
+        pods = self.pods("aggregator")
+        return pods and is_ready(pods[0])
+
+    def fetch(self, path):
+        connection = http.client.HTTPConnection(self.aggregator(), 7080, timeout=30)
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+
+    def until(self, seconds, what, holds):
+        """Seconds until it held; None, and a failure, when it did not in time."""
+        start = time.monotonic()
+        while time.monotonic() - start < seconds:
+            try:
+                if holds():
+                    took = time.monotonic() - start
+                    self.timings[what] = round(took, 1)
+                    return took
+            except (clusters.ClusterError, KeyError, IndexError, OSError):
+                pass
+            time.sleep(0.1)
+        self.failures.check(False, "%s: not within %d s" % (what, seconds))
+        return None
+
+    def apply_base(self):
+        """Applies k8s/base and waits until every part of it answers."""
+        self.cluster.kubectl("apply", "-k", BASE)
+        api = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
+        self.until(90, "APIService Available", lambda: condition(self.cluster.get(api), "Available")[0] == "True")
+        self.until(60, "aggregator ready", self.aggregator_ready)
+        # An adapter is ready though its aggregator is not: then it answers with an error. From here on both answer with values.
+        bearer = {"Authorization": "Bearer " + self.token(*HPA_ACCOUNT)}
+        self.until(60, "every adapter serves the metric", lambda: len(self.pods("adapter")) == 2 and all(
+            self.direct(bearer, pod) == 200 for pod in self.pods("adapter")))
+        self.until(60, "the metrics API lists the gateway's rate", lambda: any(
+            r["name"] == "heavywork_requests_per_second" for r in self.cluster.get(GROUP)["resources"]))
+
+    def token(self, namespace, account):
+        return self.cluster.kubectl("-n", namespace, "create", "token", account).strip()
+
+    def direct(self, headers, pod=None):
+        """The status that an adapter, the first if none is named, gives past the API server."""
+        connection = http.client.HTTPSConnection((pod or self.pods("adapter")[0])["status"]["podIP"], 6443, timeout=15, context=unverified())
+        connection.request("GET", METRIC, headers=headers)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def adapter_logs(self):
+        """The logs of the adapters that are there now."""
+        text = ""
+        for pod in self.pods("adapter"):
+            with open(self.cluster.path("node", "logs", "%s_%s_adapter.log" % (NAMESPACE, pod["metadata"]["name"])), errors="replace") as f:
+                text += f.read()
+        return text
+
+    def keep_logs(self):
+        """The pods' logs, also of those that have ended, into the test's folder."""
+        logs = self.cluster.path("node", "logs")
+        for name in os.listdir(logs):
+            shutil.copy(os.path.join(logs, name), self.out)
+
+
+def arguments(doc):
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bin", help="folder of wheelpit, wheelpit-server and wheelpit-adapter")
+    parser.add_argument("--out", help="folder for ledgers, logs and the course of the run, kept (default: a temporary one)")
+    return parser
+
+
+def main(name, options, run, sync="15s"):
+    """Runs run(cluster, options, out, failures) on a cluster of its own; the exit status."""
+    options.bin = os.path.abspath(options.bin)
+    why = clusters.missing_rights()
+    if why:
+        print("not run: " + why)
+        if os.environ.get("NOT_RUN_FILE"):
+            with open(os.environ["NOT_RUN_FILE"], "a") as f:
+                f.write("cluster: %s\n" % why)
+        return SKIPPED
+    out = os.path.abspath(options.out) if options.out else tempfile.mkdtemp(prefix=name + "-", dir=os.environ.get("TEST_TMPDIR"))
+    if options.out:
+        shutil.rmtree(out, ignore_errors=True)
+        os.makedirs(out)
+    failures, start = Failures(), time.monotonic()
+    with clusters.running(name, sync=sync, images=clusters.default_images(options.bin)) as cluster:
+        print("cluster up after %.1f s" % (time.monotonic() - start), flush=True)
+        run(cluster, options, out, failures)
+    print("%s in %.0f s; see %s" % ("FAILED: " + "; ".join(failures) if failures else "passed", time.monotonic() - start, out))
+    if not failures and not options.out:
+        shutil.rmtree(out)
+    return 1 if failures else 0
