@@ -6,6 +6,7 @@ kube-controller-manager, and a kubelet that runs pods as processes. The tests an
     cluster.py down                 end it and remove everything of it
     cluster.py status               what runs, and how to reach it
     cluster.py kubectl …            kubectl on it
+    cluster.py prepare              build what the tests need, where they can run
 
 Each instance has its own bridge, address range, ports and folder, so several run side by side. --name picks one (default "main").
 Needs root (network namespaces).
@@ -351,11 +352,16 @@ def main():
     parser.add_argument("--name", default="main", help="instance (default main)")
     parser.add_argument("--sync", default="15s", help="sync period of the HorizontalPodAutoscaler controller (default 15s)")
     parser.add_argument("--bin", default=os.path.join(toolchain.ROOT, "build", "dev", "bin"), help="folder of the built programs")
-    parser.add_argument("command", choices=("up", "down", "status", "kubectl"))
+    parser.add_argument("command", choices=("up", "down", "status", "kubectl", "prepare"))
     parser.add_argument("rest", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     if options.command != "kubectl":  # what follows kubectl is kubectl's; after the other commands come our own options
         options = parser.parse_args(options.rest + [options.command], options)
+    if options.command == "prepare":
+        if missing_rights() is None:
+            toolchain.ensure("hyperkube", "process-kubelet")
+            toolchain.service_monitor_crd()
+        return 0
     cluster = Cluster(options.name, sync=options.sync, images=default_images(os.path.abspath(options.bin)))
     if options.command == "up":
         start = time.monotonic()

@@ -32,6 +32,9 @@ import testing  # noqa: E402
 from testing import BASE, HPA_ACCOUNT, METRIC, NAMESPACE, Api, conditions, quantity  # noqa: E402
 
 HPA = "/apis/autoscaling/v2/namespaces/wheelpit/horizontalpodautoscalers/heavywork"
+BATCH_HPA = HPA.replace("heavywork", "batch")
+NEEDED = METRIC.replace("heavywork_requests_per_second", "wheelpit_queue_needed_workers?labelSelector=queue%3Dbatch")
+SCALE_UP_PODS = 4  # Kubernetes' default policy lets that many, or as many as there are, start in 15 s
 PODS = "/api/v1/namespaces/wheelpit/pods?labelSelector=wheelpit%2Fqueue%3Dheavywork"
 SYNC = 5.0
 TARGET, REPLICAS_MAX = 20, 10
@@ -81,6 +84,26 @@ class Watcher(threading.Thread):
 
     def last(self):
         return self.points[-1] if self.points else Point(0, None, "", -1, 0, None, "")
+
+
+class BatchWatch:
+    """What the queue's metric asks for and what its HPA makes of it."""
+
+    def __init__(self, cluster):
+        self.api, self.needed, self.desired = Api(cluster), [], []
+
+    def look(self):
+        """Asks once; false when somebody did not answer."""
+        status, answer = self.api.get(NEEDED)
+        found, hpa = self.api.get(BATCH_HPA)
+        if status != 200 or found != 200:
+            return False
+        self.needed.append(sum(quantity(i["value"]) for i in answer["items"]))
+        self.desired.append(hpa["status"].get("desiredReplicas", 0))
+        return True
+
+    def needed_most(self):
+        return max(1, min(REPLICAS_MAX, math.ceil(max(self.needed))))
 
 
 class Load:
@@ -191,15 +214,40 @@ class System1(testing.Wheelpit):
                               input="\n".join(numbers), stdout=subprocess.PIPE, text=True)
         ids = done.stdout.split()
         f.check(len(set(ids)) == len(numbers), "batch: %d tasks submitted" % len(ids))
-        hpa = HPA.replace("heavywork", "batch")
-        self.until(60, "batch -> 2 workers or more", lambda: self.cluster.get(hpa)["status"]["desiredReplicas"] >= 2)
-        self.until(180, "batch done", lambda: self.drained("batch"))
+        self.batch = BatchWatch(self.cluster)
+        self.until(60, "batch -> 2 workers or more", lambda: self.batch.look() and self.batch.desired[-1] >= 2)
+        self.until(180, "batch done", lambda: self.batch.look() and self.drained("batch"))
+        asked, got = self.batch.needed_most(), max(self.batch.desired)
+        f.check(got <= asked, "batch: the HPA never wants more workers than the metric asks for: %d, %d" % (got, asked))
+        f.check(got >= min(asked, 1 + SCALE_UP_PODS), "batch: and at least what one step of its allows: %d of %d" % (got, asked))
+        status, reason = conditions(self.cluster.get(BATCH_HPA)).get("ScalingActive")
+        f.check((status, reason) == ("True", "ValidMetricFound"), "batch: condition ScalingActive: %s %s" % (status, reason))
         connection, wrong = http.client.HTTPConnection(self.aggregator(), 7080, timeout=30), 0
         for task, number in zip(ids, numbers):
             connection.request("GET", "/v1/tasks/%s/result" % task)
             wrong += connection.getresponse().read().split()[0].decode() != hashlib.sha256(number.encode()).hexdigest()
         connection.close()
         f.check(not wrong, "batch: each result is the payload's sum: %d wrong" % wrong)
+
+    def batch_shrinks(self):
+        """Without work its HPA comes back to one worker; most of its window of two minutes went by meanwhile."""
+        self.until(240, "batch over -> 1 worker", lambda: self.batch.look() and self.batch.desired[-1] == 1)
+        self.failures.check(self.batch.needed[-1] <= 1, "an empty queue needs one worker at most: %s" % self.batch.needed[-1])
+
+    def service_monitor(self):
+        """The overlay for the Prometheus Operator, against the operator's own CRD."""
+        f, crd = self.failures, clusters.toolchain.service_monitor_crd()
+        self.cluster.kubectl("apply", "--server-side", "-f", crd)
+        self.until(60, "CRD established", lambda: conditions(self.cluster.get(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/servicemonitors.monitoring.coreos.com"))["Established"][0] == "True")
+        overlay = os.path.join(os.path.dirname(BASE), "overlays", "prometheus-operator")
+        self.until(30, "overlay applied", lambda: self.cluster.kubectl("apply", "--validate=strict", "-k", overlay))
+        monitor = self.cluster.get("/apis/monitoring.coreos.com/v1/namespaces/wheelpit/servicemonitors/wheelpit-aggregator")["spec"]
+        services = self.cluster.get("/api/v1/namespaces/wheelpit/services")["items"]
+        chosen = [s for s in services if monitor["selector"]["matchLabels"].items() <= s["metadata"].get("labels", {}).items()]
+        ports = [p["name"] for s in chosen for p in s["spec"]["ports"]]
+        f.check(len(chosen) == 1 and all(e["port"] in ports and e["honorLabels"] for e in monitor["endpoints"]),
+                "the ServiceMonitor is accepted and chooses the aggregator's Service: %s" % [s["metadata"]["name"] for s in chosen])
 
     # --- drills -------------------------------------------------------------------------------------------------------------------
 
@@ -380,11 +428,13 @@ def run(cluster, options, out, failures):
     system.judge_ledgers("rise and fall", once=True)
     failures.check(len(system.watcher.pods_seen) >= REPLICAS_MAX, "%d worker pods came and went" % len(system.watcher.pods_seen))
     system.needed_workers()
+    system.service_monitor()
     if not options.no_drills:
         system.drill_adapter()
         system.drill_aggregator()
         system.drill_apiserver()
         system.drill_rbac()
+        system.batch_shrinks()
         system.judge_ledgers("drills", once=False)
     system.watcher.over.set()
     system.watcher.join()

@@ -23,7 +23,7 @@ for header in "$work"/prefix/include/wheelpit/*.h; do
 done
 
 cp -r "$example" "$work/source"
-cmake -S "$work/source" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/configure.log" ||
+cmake -G Ninja -S "$work/source" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/configure.log" ||
   { cat "$work/configure.log"; exit 1; }
 cmake --build "$work/build"
 
