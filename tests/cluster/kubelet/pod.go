@@ -117,6 +117,7 @@ func (w *pod) runProcesses(running *sync.WaitGroup) {
 		}
 		volumes, err = w.volumes()
 	}
+	go w.refresh()
 	for i := range w.spec.Spec.InitContainers {
 		for w.execute(&w.spec.Spec.InitContainers[i], -1, volumes) != 0 {
 			if w.spec.Spec.RestartPolicy == v1.RestartPolicyNever || !w.sleep(time.Second) {

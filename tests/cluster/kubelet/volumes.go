@@ -84,9 +84,9 @@ func (w *pod) claim(name string) (string, error) {
 func (w *pod) fill(v v1.Volume, folder string) error {
 	switch {
 	case v.ConfigMap != nil:
-		return w.fillConfigMap(folder, v.ConfigMap.Name, v.ConfigMap.Items, v.ConfigMap.Optional)
+		return w.fillConfigMap(swap, folder, v.ConfigMap.Name, v.ConfigMap.Items, v.ConfigMap.Optional)
 	case v.Secret != nil:
-		return w.fillSecret(folder, v.Secret.SecretName, v.Secret.Items, v.Secret.Optional)
+		return w.fillSecret(swap, folder, v.Secret.SecretName, v.Secret.Items, v.Secret.Optional)
 	case v.Projected != nil:
 		for _, s := range v.Projected.Sources {
 			if err := w.fillProjection(folder, s); err != nil {
@@ -100,13 +100,13 @@ func (w *pod) fill(v v1.Volume, folder string) error {
 func (w *pod) fillProjection(folder string, s v1.VolumeProjection) error {
 	switch {
 	case s.ConfigMap != nil:
-		return w.fillConfigMap(folder, s.ConfigMap.Name, s.ConfigMap.Items, s.ConfigMap.Optional)
+		return w.fillConfigMap(put, folder, s.ConfigMap.Name, s.ConfigMap.Items, s.ConfigMap.Optional)
 	case s.Secret != nil:
-		return w.fillSecret(folder, s.Secret.Name, s.Secret.Items, s.Secret.Optional)
+		return w.fillSecret(put, folder, s.Secret.Name, s.Secret.Items, s.Secret.Optional)
 	case s.DownwardAPI != nil:
 		for _, item := range s.DownwardAPI.Items {
 			if item.FieldRef != nil {
-				if err := put(folder, nil, map[string][]byte{item.Path: []byte(w.field(item.FieldRef.FieldPath))}); err != nil {
+				if err := put(folder, map[string][]byte{item.Path: []byte(w.field(item.FieldRef.FieldPath))}); err != nil {
 					return err
 				}
 			}
@@ -122,12 +122,12 @@ func (w *pod) fillProjection(folder string, s v1.VolumeProjection) error {
 		if err != nil {
 			return err
 		}
-		return put(folder, nil, map[string][]byte{s.ServiceAccountToken.Path: []byte(t.Status.Token)})
+		return put(folder, map[string][]byte{s.ServiceAccountToken.Path: []byte(t.Status.Token)})
 	}
 	return nil
 }
 
-func (w *pod) fillConfigMap(folder, name string, items []v1.KeyToPath, optional *bool) error {
+func (w *pod) fillConfigMap(write writer, folder, name string, items []v1.KeyToPath, optional *bool) error {
 	o, err := w.k.client.CoreV1().ConfigMaps(w.spec.Namespace).Get(context.Background(), name, meta.GetOptions{})
 	if err != nil {
 		return unlessOptional(err, optional)
@@ -136,15 +136,15 @@ func (w *pod) fillConfigMap(folder, name string, items []v1.KeyToPath, optional 
 	for key, text := range o.Data {
 		data[key] = []byte(text)
 	}
-	return put(folder, items, data)
+	return write(folder, payload(items, data))
 }
 
-func (w *pod) fillSecret(folder, name string, items []v1.KeyToPath, optional *bool) error {
+func (w *pod) fillSecret(write writer, folder, name string, items []v1.KeyToPath, optional *bool) error {
 	o, err := w.k.client.CoreV1().Secrets(w.spec.Namespace).Get(context.Background(), name, meta.GetOptions{})
 	if err != nil {
 		return unlessOptional(err, optional)
 	}
-	return put(folder, items, o.Data)
+	return write(folder, payload(items, o.Data))
 }
 
 func unlessOptional(err error, optional *bool) error {
@@ -154,14 +154,12 @@ func unlessOptional(err error, optional *bool) error {
 	return err
 }
 
-func put(folder string, items []v1.KeyToPath, data map[string][]byte) error {
-	for key, text := range data {
-		name := key
-		for _, item := range items {
-			if item.Key == key {
-				name = item.Path
-			}
-		}
+// writer puts files into a volume's folder.
+type writer func(folder string, files map[string][]byte) error
+
+// put adds files to what is there: a projected volume has several sources.
+func put(folder string, files map[string][]byte) error {
+	for name, text := range files {
 		path := filepath.Join(folder, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
