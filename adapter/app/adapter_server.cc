@@ -19,6 +19,8 @@ namespace {
 // How often the keeper looks whether a relist is due; below every interval that matters.
 constexpr absl::Duration kKeeperStep = absl::Milliseconds(500);
 constexpr absl::Duration kCertificateStep = absl::Minutes(1);
+// Files are looked at more often: whoever replaces them waits for it.
+constexpr absl::Duration kCertificateFilesStep = absl::Seconds(1);
 constexpr absl::Duration kRenewBefore = absl::Hours(24 * 30);
 constexpr size_t kGzipBytesMin = (128 << 10) + 1;
 
@@ -188,21 +190,24 @@ absl::Status AdapterServer::RefreshCertificate() {
   WHEELPIT_RETURN_IF_ERROR(server_->SetCertificate(pair.certificate_pem, pair.key_pem));
   MutexLock lock(&mu_);
   certificate_pem_ = std::move(pair.certificate_pem);
+  Log(LogLevel::kInfo, "adapter_certificate_changed", {});
   return absl::OkStatus();
 }
 
 void AdapterServer::KeepFresh() {
-  int64_t refresh_ns = clock_->MonotonicNanos() + absl::ToInt64Nanoseconds(kCertificateStep);
+  const int64_t step_ns = absl::ToInt64Nanoseconds(
+      options_.certificate_file.empty() ? kCertificateStep : kCertificateFilesStep);
+  int64_t refresh_ns = clock_->MonotonicNanos() + step_ns;
+  std::string complaint;
   while (true) {
     registry_->Tick(absl::FromUnixMillis(clock_->NowMs()));
     handler_->RefreshGauges();
     if (const int64_t now_ns = clock_->MonotonicNanos(); now_ns >= refresh_ns) {
-      refresh_ns = now_ns + absl::ToInt64Nanoseconds(kCertificateStep);
-      const absl::Status refreshed = RefreshCertificate();
-      if (!refreshed.ok()) {
-        Log(LogLevel::kError, "adapter_certificate_failed",
-            {{"error", std::string(refreshed.message())}});
-      }
+      refresh_ns = now_ns + step_ns;
+      const std::string error(RefreshCertificate().message());
+      if (!error.empty() && error != complaint)
+        Log(LogLevel::kError, "adapter_certificate_failed", {{"error", error}});
+      complaint = error;
     }
     MutexLock lock(&mu_);
     if (stopping_) return;

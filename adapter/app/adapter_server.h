@@ -80,8 +80,8 @@ class AdapterServer {
   // What new connections are served with.
   std::string certificate_pem() const;
 
-  // Takes certificate files that have changed, and renews the self-signed one before it ends; the
-  // server's own thread does so every minute. On an error the old one stays in use.
+  // Takes certificate files that have changed (the server's own thread looks every second), and
+  // renews the self-signed one before it ends (every minute). On an error the old one stays in use.
   absl::Status RefreshCertificate();
   // /readyz fails from here on, requests are still answered.
   void BeginShutdown();

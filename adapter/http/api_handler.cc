@@ -71,7 +71,8 @@ struct ApiHandler::Call {
   // Decoded after splitting; without a last empty one.
   std::vector<std::string> path;
   bool pretty = false;
-  absl::Duration timeout;
+  // Of the URL; without one nothing is.
+  absl::Duration timeout_asked = absl::InfiniteDuration();
   // For the counters.
   absl::string_view api = "other";
   // Of an error, for the log.
@@ -171,7 +172,7 @@ HttpResponse ApiHandler::ServerError(int status, absl::string_view message) {
 
 HttpResponse ApiHandler::Handle(const HttpRequest& request) {
   const int64_t start_ns = parts_.clock->MonotonicNanos();
-  Call call{request, {}, WantsPretty(request), options_.query_timeout, "other", ""};
+  Call call{request, {}, WantsPretty(request), absl::InfiniteDuration(), "other", ""};
   HttpResponse response = Dispatch(&call);
   const absl::string_view audit_id = request.Header("Audit-Id");
   response.headers.emplace_back(
@@ -213,8 +214,7 @@ HttpResponse ApiHandler::Dispatch(Call* call) {
                                                  timeout.status().message())));
     }
     // 0 asks for none: ours stays.
-    if (*timeout > absl::ZeroDuration())
-      call->timeout = std::min({call->timeout, *timeout, kTimeoutMax});
+    if (*timeout > absl::ZeroDuration()) call->timeout_asked = std::min(*timeout, kTimeoutMax);
   }
   return Routed(call);
 }
@@ -318,7 +318,8 @@ HttpResponse ApiHandler::External(Call* call) {
       ParseSelector(request.Query("labelSelector"));
   if (!selector.ok()) return call->Error(BadRequest(selector.status().message()));
   const absl::Time now = absl::FromUnixMillis(parts_.clock->NowMs());
-  const auto values = external_.Values(metric, name_space, *selector, now, call->timeout);
+  const auto values = external_.Values(metric, name_space, *selector, now, options_.query_timeout,
+                                       call->timeout_asked);
   if (const auto* error = std::get_if<ApiStatus>(&values)) return call->Error(*error);
   int dropped = 0;
   const Json list = ExternalMetricValueList(std::get<ExternalValues>(values), &dropped);

@@ -21,7 +21,8 @@ std::string Cause(absl::string_view metric, absl::string_view rule, const absl::
 
 std::variant<ExternalValues, ApiStatus> ExternalProvider::Values(
     absl::string_view metric, absl::string_view name_space,
-    const std::vector<Requirement>& selector, absl::Time now, absl::Duration timeout) {
+    const std::vector<Requirement>& selector, absl::Time now, absl::Duration timeout,
+    absl::Duration asked) {
   absl::StatusOr<Registry::Found> found = registry_.Find(metric, now);
   if (absl::IsNotFound(found.status())) return ExternalMetricNotFound(metric, name_space);
   if (!found.ok()) {
@@ -33,9 +34,10 @@ std::variant<ExternalValues, ApiStatus> ExternalProvider::Values(
   const Rule& rule = *found->rule;
   absl::StatusOr<std::string> query = ExternalQuery(rule, found->series_name, name_space, selector);
   if (!query.ok()) return InternalError(Cause(metric, rule.id, query.status()));
-  absl::StatusOr<SourceResult> result = found->source->Query(
-      *query, absl::InfinitePast(), std::min(timeout, found->source->timeout_max()));
-  if (absl::IsDeadlineExceeded(result.status())) return RequestTimeout();
+  const absl::Duration ours = std::min(timeout, found->source->timeout_max());
+  absl::StatusOr<SourceResult> result =
+      found->source->Query(*query, absl::InfinitePast(), std::min(ours, asked));
+  if (absl::IsDeadlineExceeded(result.status()) && asked < ours) return RequestTimeout();
   if (!result.ok()) return InternalError(Cause(metric, rule.id, result.status()));
   ExternalValues values{std::string(metric), result->evaluated_at, {}};
   for (SourceElement& element : result->elements) {

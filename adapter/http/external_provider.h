@@ -22,12 +22,13 @@ class ExternalProvider {
   explicit ExternalProvider(Registry* registry) : registry_(*registry) {}
 
   // `now` is for remembering names that are not there; the source evaluates at its own now. An
-  // empty result is an answer without items; unknown, unreachable and broken ones are 500 with
-  // their cause, and 504 if `timeout` runs out.
+  // empty result is an answer without items; unknown, unreachable, silent and broken ones are 500
+  // with their cause, and 504 if the time that was `asked` for runs out before ours, `timeout`.
   std::variant<ExternalValues, ApiStatus> Values(absl::string_view metric,
                                                  absl::string_view name_space,
                                                  const std::vector<Requirement>& selector,
-                                                 absl::Time now, absl::Duration timeout);
+                                                 absl::Time now, absl::Duration timeout,
+                                                 absl::Duration asked = absl::InfiniteDuration());
 
  private:
   Registry& registry_;

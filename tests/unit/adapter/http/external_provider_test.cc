@@ -1,5 +1,6 @@
 #include "adapter/http/external_provider.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "adapter/rules/rule_config.h"
@@ -8,6 +9,8 @@
 
 namespace wheelpit::adapter {
 namespace {
+
+using ::testing::HasSubstr;
 
 const absl::Time kNow = absl::FromUnixSeconds(1000);
 constexpr char kQuery[] = "sum(queue_depth{queue=\"work\",namespace=\"shop\"})";
@@ -22,13 +25,14 @@ class ExternalProviderTest : public ::testing::Test {
     registry_ = *std::move(made);
     source_.SetSeries("queue_depth", {{{"__name__", "queue_depth"}}});
   }
-  std::variant<ExternalValues, ApiStatus> Ask(absl::string_view metric,
-                                              absl::string_view selector) {
+  std::variant<ExternalValues, ApiStatus> Ask(absl::string_view metric, absl::string_view selector,
+                                              absl::Duration asked = absl::InfiniteDuration()) {
     return ExternalProvider(registry_.get())
-        .Values(metric, "shop", *ParseSelector(selector), kNow, absl::Seconds(3));
+        .Values(metric, "shop", *ParseSelector(selector), kNow, absl::Seconds(3), asked);
   }
-  ApiStatus Error(absl::string_view metric, absl::string_view selector) {
-    return std::get<ApiStatus>(Ask(metric, selector));
+  ApiStatus Error(absl::string_view metric, absl::string_view selector,
+                  absl::Duration asked = absl::InfiniteDuration()) {
+    return std::get<ApiStatus>(Ask(metric, selector, asked));
   }
 
   FakeMetricSource source_;
@@ -74,7 +78,12 @@ TEST_F(ExternalProviderTest, EachFailureHasItsCodeAndCause) {
 
   source_.SetQueryError(kQuery,
                         MakeError(absl::StatusCode::kDeadlineExceeded, kReasonTimeout, "too slow"));
-  EXPECT_EQ(Error("queue_depth", "queue=work").code, 504);
+  EXPECT_EQ(Error("queue_depth", "queue=work").code, 500);
+  EXPECT_THAT(Error("queue_depth", "queue=work").message, HasSubstr("TIMEOUT: too slow"));
+  // Only who asked for less time hears of that.
+  EXPECT_EQ(Error("queue_depth", "queue=work", absl::Seconds(2)).code, 504);
+  EXPECT_EQ(source_.last_timeout(), absl::Seconds(2));
+  EXPECT_EQ(Error("queue_depth", "queue=work", absl::Seconds(4)).code, 500);
 }
 
 TEST_F(ExternalProviderTest, ASourceThatCannotBeAskedIsNoAbsentMetric) {
