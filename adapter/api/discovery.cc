@@ -116,10 +116,25 @@ std::string DiscoveryEtag(absl::string_view body) {
   return absl::StrFormat("\"%08X%08X\"", Crc32c(body), body.size());
 }
 
+Json OpenApiV2(absl::string_view server_version) {
+  Json document;
+  document["swagger"] = "2.0";
+  document["info"]["title"] = "Wheelpit metrics APIs";
+  document["info"]["version"] = std::string(server_version);
+  document["paths"] = Json::object();
+  return document;
+}
+
+Json OpenApiV3() {
+  Json document;
+  document["paths"] = Json::object();
+  return document;
+}
+
 Json RootPaths() {
-  std::vector<std::string> paths = {"/apis",   "/healthz",     "/healthz/ping",
-                                    "/livez",  "/livez/ping",  "/metrics",
-                                    "/readyz", "/readyz/ping", "/version"};
+  std::vector<std::string> paths = {
+      "/apis",        "/healthz",    "/healthz/ping", "/livez",       "/livez/ping", "/metrics",
+      "/openapi/v2",  "/openapi/v3", "/readyz",       "/readyz/ping", "/version"};
   for (const ApiGroupInfo& info : ApiGroups()) {
     paths.push_back(absl::StrCat("/apis/", info.name));
     for (const std::string& version : info.versions)

@@ -49,6 +49,11 @@ Json AggregatedDiscovery(absl::string_view version);
 // Of that document, quoted.
 std::string DiscoveryEtag(absl::string_view body);
 
+// `GET /openapi/v2`, `GET /openapi/v3`: valid, and without a path. kube-apiserver asks for them every
+// minute and logs an error each time when the first is not there.
+Json OpenApiV2(absl::string_view server_version);
+Json OpenApiV3();
+
 // `{"paths":[…]}`, for `/` and unknown paths.
 Json RootPaths();
 

@@ -239,6 +239,7 @@ HttpResponse ApiHandler::Routed(Call* call) {
   const bool served =
       path.empty() ||
       (one && (path[0] == "version" || path[0] == "metrics" || path[0] == "apis")) ||
+      (path[0] == "openapi" && path.size() == 2 && (path[1] == "v2" || path[1] == "v3")) ||
       (path[0] == "apis" && path.size() == 2 && !ApiGroups().empty() &&
        std::any_of(ApiGroups().begin(), ApiGroups().end(),
                    [&](const ApiGroupInfo& g) { return g.name == path[1]; })) ||
@@ -248,6 +249,8 @@ HttpResponse ApiHandler::Routed(Call* call) {
   if (path.empty()) return call->Answer(200, RootPaths());
   if (path[0] == "version") return Version();
   if (path[0] == "metrics") return OwnMetrics();
+  if (path[0] == "openapi")
+    return call->Answer(200, path[1] == "v2" ? OpenApiV2(options_.version) : OpenApiV3());
   return Apis(call);
 }
 

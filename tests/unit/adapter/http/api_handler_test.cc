@@ -146,6 +146,17 @@ TEST_F(ApiHandlerTest, DiscoversItsGroups) {
   EXPECT_EQ(Get("/").status, 200);
 }
 
+TEST_F(ApiHandlerTest, DescribesItselfEmptily) {
+  const HttpResponse v2 = Get("/openapi/v2");
+  EXPECT_EQ(v2.content_type, "application/json");
+  EXPECT_EQ(v2.body,
+            R"({"swagger":"2.0","info":{"title":"Wheelpit metrics APIs","version":"0.1.0"},"paths":{}})"
+            "\n");
+  EXPECT_EQ(Get("/openapi/v3").body, "{\"paths\":{}}\n");
+  EXPECT_EQ(Get("/openapi/v3/apis/external.metrics.k8s.io/v1beta1").status, 404);
+  EXPECT_EQ(Get("/openapi").status, 404);
+}
+
 TEST_F(ApiHandlerTest, AggregatesDiscoveryByAccept) {
   const std::string accept =
       "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/"
@@ -200,7 +211,7 @@ TEST_F(ApiHandlerTest, ErrorsHaveKubernetesCodesAndTexts) {
        "the server could not find the requested resource"},
       {"GET", "/apis/external.metrics.k8s.io/v1", 404, "\"paths\":["},
       {"GET", "/apis/apps/v1/deployments", 404, "\"paths\":["},
-      {"GET", "/openapi/v2", 404, "\"paths\":["},
+      {"GET", "/openapi/v4", 404, "\"paths\":["},
       {"GET", cm + "namespaces/shop/pods/%2A/m?labelSelector=app%3Dweb", 404,
        "the server could not find the metric m for pods\""},
       {"GET", cm + "namespaces/shop/deployments.apps/web/m", 404,
