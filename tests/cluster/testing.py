@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import tempfile
 import time
@@ -29,6 +30,43 @@ class Failures(list):
             self.append(text)
 
 
+class Answer:
+    """What somebody said over HTTP."""
+
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.text = status, headers, body.decode(errors="replace")
+
+    @property
+    def json(self):
+        return json.loads(self.text)
+
+    @property
+    def message(self):
+        """Of a Status; the text of anything else."""
+        return self.json.get("message", self.text) if self.text.startswith("{") else self.text
+
+    def __str__(self):
+        return "%d %s" % (self.status, self.message.strip()[:300])
+
+
+class Connection(http.client.HTTPSConnection):
+    """To an address whose certificate may carry another name."""
+
+    def __init__(self, address, port, context, name=None):
+        super().__init__(address, port, timeout=15, context=context)
+        self.name = name or address
+
+    def connect(self):
+        plain = socket.create_connection((self.host, self.port), self.timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = self._context.wrap_socket(plain, server_hostname=self.name)
+
+    def ask(self, path, headers=None, method="GET", body=None):
+        self.request(method, path, body=body, headers=headers or {})
+        answer = self.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
+
+
 class Api:
     """The API server, over one connection, as the administrator."""
 
@@ -39,17 +77,25 @@ class Api:
         self.context.load_cert_chain(pki + "admin.crt", pki + "admin.key")
         self.connection = None
 
+    def ask(self, path, headers=None, method="GET", body=None):
+        """An Answer; OSError or HTTPException when there is none. What only reads is asked again when an old connection has ended."""
+        old = self.connection is not None
+        if not old:
+            self.connection = Connection("127.0.0.1", self.port, self.context)
+        try:
+            return self.connection.ask(path, headers, method, body)
+        except (OSError, http.client.HTTPException):
+            self.connection = None
+            if not old or method != "GET":
+                raise
+        return self.ask(path, headers)
+
     def get(self, path):
         """(status, object)"""
         try:
-            if self.connection is None:
-                self.connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=15, context=self.context)
-            self.connection.request("GET", path, headers={"Accept": "application/json"})
-            answer = self.connection.getresponse()
-            body = answer.read()
-            return answer.status, json.loads(body) if body.startswith(b"{") else body.decode(errors="replace")
+            answer = self.ask(path, {"Accept": "application/json"})
+            return answer.status, answer.json if answer.text.startswith("{") else answer.text
         except (OSError, http.client.HTTPException) as e:
-            self.connection = None
             return 0, str(e)
 
 
@@ -79,6 +125,18 @@ def unverified():
     return context
 
 
+def wait_for_port(address, port, process):
+    """Until somebody listens there; ClusterError when the process ends or takes a minute."""
+    def listens():
+        with socket.create_connection((address, port), timeout=1):
+            return True
+
+    def alive():
+        if process.poll() is not None:
+            raise clusters.ClusterError("%s ended with %d" % (process.args[0], process.returncode))
+    clusters.wait_for(60, "%s on port %d" % (process.args[0], port), listens, alive)
+
+
 class Wheelpit:
     """k8s/base on a cluster."""
 
@@ -86,8 +144,12 @@ class Wheelpit:
         self.cluster, self.bin, self.out, self.failures = cluster, bin_dir, out, failures
         self.timings = collections.OrderedDict()
 
+    def get(self, path):
+        """The object at an API path."""
+        return self.cluster.get(path)
+
     def pods(self, component):
-        return self.cluster.get("/api/v1/namespaces/%s/pods?labelSelector=app.kubernetes.io%%2Fcomponent%%3D%s" % (NAMESPACE, component))["items"]
+        return self.get("/api/v1/namespaces/%s/pods?labelSelector=app.kubernetes.io%%2Fcomponent%%3D%s" % (NAMESPACE, component))["items"]
 
     def aggregator(self):
         return self.pods("aggregator")[0]["status"]["podIP"]
@@ -110,33 +172,32 @@ class Wheelpit:
                     took = time.monotonic() - start
                     self.timings[what] = round(took, 1)
                     return took
-            except (clusters.ClusterError, KeyError, IndexError, OSError):
+            except (clusters.ClusterError, KeyError, IndexError, TypeError, ValueError, OSError, http.client.HTTPException):
                 pass
             time.sleep(0.1)
         self.failures.check(False, "%s: not within %d s" % (what, seconds))
         return None
 
-    def apply_base(self):
-        """Applies k8s/base and waits until every part of it answers."""
-        self.cluster.kubectl("apply", "-k", BASE)
+    def apply_base(self, folder=BASE):
+        """Applies k8s/base, or a kustomization over it, and waits until every part of it answers."""
+        self.cluster.kubectl("apply", "-k", folder)
         api = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
-        self.until(90, "APIService Available", lambda: condition(self.cluster.get(api), "Available")[0] == "True")
+        self.until(90, "APIService Available", lambda: condition(self.get(api), "Available")[0] == "True")
         self.until(60, "aggregator ready", self.aggregator_ready)
         # An adapter is ready though its aggregator is not: then it answers with an error. From here on both answer with values.
         bearer = {"Authorization": "Bearer " + self.token(*HPA_ACCOUNT)}
         self.until(60, "every adapter serves the metric", lambda: len(self.pods("adapter")) == 2 and all(
             self.direct(bearer, pod) == 200 for pod in self.pods("adapter")))
         self.until(60, "the metrics API lists the gateway's rate", lambda: any(
-            r["name"] == "heavywork_requests_per_second" for r in self.cluster.get(GROUP)["resources"]))
+            r["name"] == "heavywork_requests_per_second" for r in self.get(GROUP)["resources"]))
 
     def token(self, namespace, account):
         return self.cluster.kubectl("-n", namespace, "create", "token", account).strip()
 
     def direct(self, headers, pod=None):
         """The status that an adapter, the first if none is named, gives past the API server."""
-        connection = http.client.HTTPSConnection((pod or self.pods("adapter")[0])["status"]["podIP"], 6443, timeout=15, context=unverified())
-        connection.request("GET", METRIC, headers=headers)
-        status = connection.getresponse().status
+        connection = Connection((pod or self.pods("adapter")[0])["status"]["podIP"], 6443, unverified())
+        status = connection.ask(METRIC, headers).status
         connection.close()
         return status
 
