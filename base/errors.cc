@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/utf8.h"
 
 namespace wheelpit {
 namespace {
@@ -42,6 +43,11 @@ absl::Duration ErrorRetryAfter(const absl::Status& status) {
 }
 
 std::string Quoted(absl::string_view text) {
+  // Messages go where only UTF-8 may: into JSON and protobuf.
+  if (!IsValidUtf8(text)) {
+    const bool whole = text.size() <= kQuotedBytesMax;
+    return absl::StrCat("\"", absl::CHexEscape(text.substr(0, kQuotedBytesMax)), whole ? "\"" : "...\"");
+  }
   if (text.size() <= kQuotedBytesMax) return absl::StrCat("\"", absl::Utf8SafeCEscape(text), "\"");
   size_t cut = kQuotedBytesMax;
   while (cut > kQuotedBytesMax - 4 && (static_cast<uint8_t>(text[cut]) & 0xc0) == 0x80) --cut;

@@ -32,7 +32,7 @@ struct SubmitFlags {
   std::string queue;
   std::vector<std::string> files;
   std::vector<std::string> attributes;
-  std::string key, content_type, fairness_key;
+  std::string key, content_type;
   int64_t priority = 0, max_attempts = 0;
   int64_t delay_ms = 0, deadline_ms = 60'000, wait_timeout_ms = 3'600'000;
   bool wait = false;
@@ -44,7 +44,6 @@ void Declare(OptionTable* table, SubmitFlags* f) {
   table->AddString("key", &f->key, "idempotency key; with several tasks -0, -1, … are added");
   table->AddString("content_type", &f->content_type, "of the payload");
   table->AddList("attribute", &f->attributes, "NAME=VALUE for the worker; repeatable");
-  table->AddString("fairness_key", &f->fairness_key, "tasks of different keys take turns");
   table->AddInt("priority", &f->priority, "larger first", {.min = -8, .max = 7});
   table->AddInt("max_attempts", &f->max_attempts, "0 = the queue's", {.min = 0, .max = 1000});
   table->AddDuration("delay", &f->delay_ms, "not before this long from now");
@@ -181,7 +180,6 @@ int RunSubmit(const std::vector<std::string>& args) {
   NewTask base;
   base.queue = flags.queue;
   base.content_type = flags.content_type;
-  base.fairness_key = flags.fairness_key;
   base.priority = static_cast<int>(flags.priority);
   base.max_attempts = static_cast<uint32_t>(flags.max_attempts);
   base.delay = absl::Milliseconds(flags.delay_ms);

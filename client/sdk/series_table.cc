@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "base/errors.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 
 namespace wheelpit {
 namespace {
@@ -102,6 +103,16 @@ absl::StatusOr<SeriesTable::SeriesState*> SeriesTable::AddLocked(const Reporter:
                                                                  v1::MetricType type,
                                                                  v1::GaugeMerge merge) {
   if (spec.name.empty()) return absl::InvalidArgumentError("a series needs a name");
+  if (!IsValidUtf8(spec.name) || !IsValidUtf8(spec.help) || !IsValidUtf8(spec.unit)) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_METRIC_NAME",
+                     absl::StrCat("metric ", Quoted(spec.name),
+                                  ": name, help and unit must be valid UTF-8"));
+  }
+  for (const LabelPair& label : spec.labels) {
+    if (IsValidUtf8(label.first) && IsValidUtf8(label.second)) continue;
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_LABEL_VALUE",
+                     absl::StrCat("label ", Quoted(label.first), ": not valid UTF-8"));
+  }
   Key key{spec.name, spec.labels};
   std::sort(key.second.begin(), key.second.end());
   for (size_t i = 1; i < key.second.size(); ++i) {

@@ -138,6 +138,8 @@ absl::Status Submitter::Impl::AdmitLocked(size_t bytes, int64_t deadline_ms) {
 }
 
 void Submitter::Impl::Submit(NewTask task, Done done) {
+  // It would travel with others, which must not fail with it.
+  if (absl::Status text = CheckText(task); !text.ok()) return done(text);
   auto item = std::make_unique<Item>();
   item->deadline_ms = NowMs() + absl::ToInt64Milliseconds(options_.deadline);
   if (task.idempotency_key.empty()) {

@@ -41,6 +41,7 @@ struct NewTask {
   std::map<std::string, std::string> attributes;
   // -8..7, larger first.
   int priority = 0;
+  // At most 64 bytes. Not supported by servers yet: they refuse it unless empty.
   std::string fairness_key;
   // At most 128 bytes. Tasks of one queue with one key within its window are one task. Empty = a
   // random one.

@@ -2,6 +2,10 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "base/errors.h"
+#include "base/utf8.h"
+
 namespace wheelpit {
 
 v1::TaskSpec ToTaskSpec(NewTask task) {
@@ -32,6 +36,31 @@ v1::TaskSpec ToTaskSpec(NewTask task) {
     }
   }
   return spec;
+}
+
+absl::Status CheckText(const NewTask& task) {
+  const auto check = [](absl::string_view field, absl::string_view text) {
+    if (IsValidUtf8(text)) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_FIELD",
+                     absl::StrCat(field, ": ", Quoted(text), " is not valid UTF-8"));
+  };
+  absl::Status status = check("queue", task.queue);
+  status.Update(check("content_type", task.content_type));
+  status.Update(check("fairness_key", task.fairness_key));
+  status.Update(check("idempotency_key", task.idempotency_key));
+  status.Update(check("trace_context", task.trace_context));
+  for (const auto& [key, value] : task.attributes) {
+    status.Update(check("attributes", key));
+    status.Update(check("attributes", value));
+  }
+  for (const NewTask::Count& count : task.counts) {
+    status.Update(check("counts", count.name));
+    for (const LabelPair& label : count.labels) {
+      status.Update(check("counts", label.first));
+      status.Update(check("counts", label.second));
+    }
+  }
+  return status;
 }
 
 TaskInfo::State ToState(v1::TaskState state) {

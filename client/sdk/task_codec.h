@@ -6,6 +6,8 @@
 
 namespace wheelpit {
 
+// kInvalidArgument BAD_FIELD: a field is not valid UTF-8, which no message could carry.
+absl::Status CheckText(const NewTask& task);
 v1::TaskSpec ToTaskSpec(NewTask task);
 TaskInfo ToTaskInfo(const v1::Task& task);
 TaskInfo::State ToState(v1::TaskState state);

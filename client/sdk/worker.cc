@@ -13,6 +13,7 @@
 #include "base/errors.h"
 #include "base/status_macros.h"
 #include "base/sync.h"
+#include "base/utf8.h"
 #include "client/sdk/channel.h"
 #include "client/sdk/stream.h"
 #include "wheelpit/v1/queue.grpc.pb.h"
@@ -31,6 +32,8 @@ constexpr int64_t kSteadyMs = 1'000;
 constexpr int64_t kGoodbyeMs = 5'000;
 constexpr int kItemsPerWriteMax = 1000;
 constexpr size_t kBytesPerWriteMax = 4 << 20;
+constexpr size_t kErrorBytesMax = 4096;
+constexpr size_t kNoteBytesMax = 1024;
 
 int64_t NowMs() { return ClientClock().NowMs(); }
 
@@ -134,7 +137,8 @@ void TaskRun::Progress(uint32_t percent, absl::string_view note) {
   Requests& requests = *state_->requests;
   {
     MutexLock lock(&requests.mu);
-    requests.progress[state_->key()] = {percent, std::string(note.substr(0, 1024))};
+    requests.progress[state_->key()] = {std::min<uint32_t>(percent, 100),
+                                        ToValidUtf8(note, kNoteBytesMax)};
   }
   requests.wakeup->Signal();
 }
@@ -294,6 +298,13 @@ void Worker::Impl::RunHandlers() {
     if (lease != leases_.end()) {
       lease->second.phase = Lease::Phase::kDone;
       lease->second.outcome = std::move(outcome);
+      // The wire takes text only: what else a handler put there must not end the stream.
+      std::string& error = lease->second.outcome.error;
+      if (error.size() > kErrorBytesMax || !IsValidUtf8(error)) {
+        error = ToValidUtf8(error, kErrorBytesMax);
+      }
+      std::string& type = lease->second.outcome.result_content_type;
+      if (!IsValidUtf8(type)) type = ToValidUtf8(type, type.size());
       lease->second.run_time = absl::Nanoseconds(took);
     }
     wakeup_.Signal();
@@ -741,6 +752,9 @@ Worker::~Worker() { impl_->Stop(); }
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(WorkerOptions options, Handler handler) {
   if (options.queues.empty()) return absl::InvalidArgumentError("a worker needs a queue");
   if (options.slots == 0) return absl::InvalidArgumentError("a worker needs at least one slot");
+  if (options.worker_id.size() > 128 || !IsValidUtf8(options.worker_id)) {
+    return absl::InvalidArgumentError("worker_id: at most 128 bytes of UTF-8");
+  }
   if (options.worker_id.empty()) {
     options.worker_id = absl::StrCat(HostName().substr(0, 64), "/", getpid(), "/", RandomHex(4));
   }

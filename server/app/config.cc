@@ -1,5 +1,6 @@
 #include "server/app/config.h"
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -42,9 +43,9 @@ void AddJournalOptions(ServerConfig* c, OptionTable* t) {
   t->AddChoice("journal", &c->journal, {"embedded", "memory"}, "Where state survives: in data_dir, or nowhere.");
   t->AddString("journal_durability", &c->journal_durability,
                "When an answer may be given: always (synced), interval=MS (written, synced that often), os (written).");
-  t->AddSize("journal_segment_bytes", &c->journal_segment_bytes, "Size of a segment file of a new journal.", {.min = 1 << 20, .max = 256 << 20});
+  t->AddSize("journal_segment_bytes", &c->journal_segment_bytes, "Size of a segment file of a new journal; the largest payload and result must fit into it.", {.min = 1 << 20, .max = 256 << 20});
   t->AddSize("journal_bytes_max", &c->journal_bytes_max, "Bound of the journal; at it new work is refused (DISK_LOW).", {.min = 64 << 20});
-  t->AddSize("journal_disk_low_bytes", &c->journal_disk_low_bytes, "Below this much free space new work is refused (DISK_LOW).", {.min = 0});
+  t->AddSize("journal_disk_low_bytes", &c->journal_disk_low_bytes, "Below this much free space submits are refused (DISK_LOW); below two segments also leases and reports; ends of tasks never.", {.min = 0});
   t->AddDouble("journal_disk_low_percent", &c->journal_disk_low_percent, "The same, in percent of the file system; the larger counts.",
                {.min = 0, .max = 90});
   t->AddSize("journal_checkpoint_bytes", &c->journal_checkpoint_bytes, "A checkpoint is due after this much journal.", {.min = 1 << 20});
@@ -146,6 +147,19 @@ absl::Status CheckUniqueKeys(const YAML::Node& node) {
   return absl::OkStatus();
 }
 
+// What a client may send must fit into the journal: that shows at the start, not when it is sent.
+absl::Status CheckSegmentSize(const ServerConfig& c) {
+  const auto most = static_cast<int64_t>(SegmentedLog::PayloadBytesMax(c.log));
+  const auto check = [&](absl::string_view option, int64_t bytes) {
+    if (bytes <= most) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(option, "=", FormatSize(bytes), " does not fit into journal_segment_bytes=",
+                                                   FormatSize(c.journal_segment_bytes), ", whose segments hold at most ", most,
+                                                   " bytes of it: make the one smaller or the other larger"));
+  };
+  WHEELPIT_RETURN_IF_ERROR(check("queue_payload_bytes_max", c.queue_payload_bytes_max));
+  return check("queue_result_bytes_max", c.queue_result_bytes_max);
+}
+
 absl::Status FinishConfig(ServerConfig* c) {
   WHEELPIT_RETURN_IF_ERROR(ParseJournalDurability(c->journal_durability, &c->log));
   c->log.segment_bytes = static_cast<uint64_t>(c->journal_segment_bytes);
@@ -156,6 +170,8 @@ absl::Status FinishConfig(ServerConfig* c) {
   c->log.restored = c->journal_restored;
   c->log.dir = absl::StrCat(c->data_dir, "/journal");
   WHEELPIT_ASSIGN_OR_RETURN(c->gateway_routes, ParseRoutes(c->routes));
+
+  if (c->journal == "embedded") WHEELPIT_RETURN_IF_ERROR(CheckSegmentSize(*c));
 
   EngineOptions& e = c->engine;
   e.checkpoint_bytes = static_cast<uint64_t>(c->journal_checkpoint_bytes);
@@ -180,6 +196,11 @@ absl::Status FinishConfig(ServerConfig* c) {
 
   e.ingest.credit = static_cast<uint32_t>(c->ingest_credit);
   e.ingest.samples_per_batch_max = static_cast<uint32_t>(c->ingest_samples_per_batch_max);
+  if (c->journal == "embedded") {
+    // A batch takes about as much in the journal as on the wire.
+    const uint64_t most = SegmentedLog::PayloadBytesMax(c->log) / 8 * 7;
+    e.ingest.batch_bytes_max = static_cast<uint32_t>(std::min<uint64_t>(e.ingest.batch_bytes_max, most));
+  }
   e.ingest.gauge_ttl_ms = c->ingest_gauge_ttl_ms;
   e.ingest.series_ttl_ms = c->ingest_series_ttl_ms;
   e.series.series_max = static_cast<size_t>(c->ingest_series_max);

@@ -367,7 +367,7 @@ void EngineImpl::Housekeep(int64_t now) {
   RecordView record;
   record.type = RecordType::kHeartbeat;
   record.meta = meta;
-  if (absl::StatusOr<Lsn> lsn = journal_->Append(absl::MakeConstSpan(&record, 1), nullptr); lsn.ok()) heartbeat_lsn_ = *lsn;
+  if (absl::StatusOr<Lsn> lsn = journal_->AppendOngoing(absl::MakeConstSpan(&record, 1), nullptr); lsn.ok()) heartbeat_lsn_ = *lsn;
 }
 
 void EngineImpl::NoteCheckpoint(const absl::Status& status) {

@@ -120,7 +120,7 @@ void CounterFoldImpl::ApplyReporter(const ReportEffect& effect, Reporter* report
 }
 
 int64_t CounterFoldImpl::LiveUntil(const Reporter& reporter) const {
-  return reporter.heard_ms + std::max(live_min_ms_, 3 * reporter.interval_ms);
+  return reporter.heard_ms + std::max(live_min_ms_, 3 * std::min(reporter.interval_ms, kReportIntervalMaxMs));
 }
 
 void CounterFoldImpl::SetReporterState(Reporter* reporter, ReporterState state, int64_t at_ms) {

@@ -14,6 +14,9 @@
 
 namespace wheelpit {
 
+// A batch covers this much at most; more counts as this.
+inline constexpr int64_t kReportIntervalMaxMs = 86'400'000;
+
 // Durable records come in lsn order: REPORT and FORGET from ReportIngest as they become durable, the queue's events from the queue.
 // A checkpoint holds what is folded, so it must begin at a lsn that is folded already (DurableQueue::advanced()).
 class CounterFold : public Fold, public QueueObserver {

@@ -22,7 +22,7 @@ constexpr size_t kScanMin = 4096;
 constexpr size_t kFreePendingMax = 64;
 constexpr size_t kReporterIdBytesMax = 128;
 // Keys of expired series in one FORGET.
-constexpr size_t kForgetBytes = 1 << 20;
+constexpr size_t kForgetBytes = 256 << 10;
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 
 absl::Status CheckHello(const ReportHello& hello) {
@@ -167,7 +167,7 @@ absl::Status ReportIngestImpl::Append(std::unique_ptr<PendingReport>* pending, u
   record.type = RecordType::kReport;
   record.meta = meta_;
   record.payload = payload_;
-  const absl::StatusOr<Lsn> lsn = journal_->Append({&record, 1}, nullptr);
+  const absl::StatusOr<Lsn> lsn = journal_->AppendOngoing({&record, 1}, nullptr);
   if (!lsn.ok()) return lsn.status();
   Reporter* const reporter = fold_->reporters().Find(p->effect.header.reporter_number);
   ++reporter->in_flight;

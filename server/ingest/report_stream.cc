@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/crc32c.h"
@@ -32,6 +33,10 @@ bool IsIncrement(double v) { return std::isfinite(v) && v >= 0; }
 absl::Status BadValue(double v) {
   return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
                    absl::StrCat("counter delta must be finite and >= 0, got ", v));
+}
+
+absl::Status BadBatch(absl::string_view message) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_BATCH", message);
 }
 
 absl::Status UnknownRef(uint32_t ref) {
@@ -140,7 +145,20 @@ absl::Status ReportStreamImpl::CheckBatch(const ReportBatch& batch) const {
   }
   if (batch.counter_refs.size() != batch.counter_values.size() || batch.fraction_refs.size() != batch.fraction_values.size() ||
       batch.gauge_refs.size() != batch.gauge_values.size()) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_BATCH", "refs and values of a column differ in length");
+    return BadBatch("refs and values of a column differ in length");
+  }
+  if (batch.interval_ms < 0) return BadBatch("interval_ms must not be negative");
+  return batch.subs.empty() ? absl::OkStatus() : CheckSubs(batch);
+}
+
+// What is told per second but belongs to no sample would be lost without a word.
+absl::Status ReportStreamImpl::CheckSubs(const ReportBatch& batch) const {
+  if (cumulative_) return BadBatch("subs need deltas, and this reporter sends cumulative values");
+  absl::flat_hash_set<uint32_t> counters(batch.counter_refs.begin(), batch.counter_refs.end());
+  for (const SubDeltas& sub : batch.subs) {
+    if (counters.erase(sub.ref) == 0) {
+      return BadBatch(absl::StrFormat("subs: ref %d has no sample in counter_refs, or two of subs", sub.ref));
+    }
   }
   return absl::OkStatus();
 }
@@ -153,7 +171,7 @@ void ReportStreamImpl::Submit(const ReportBatch& batch, std::unique_ptr<PendingR
             .incarnation = incarnation_,
             .seq = batch.seq,
             .age_ms = std::clamp<int64_t>(batch.age_ms, 0, now),
-            .interval_ms = std::max<int64_t>(batch.interval_ms, 0),
+            .interval_ms = std::min(batch.interval_ms, kReportIntervalMaxMs),
             .content_crc = header.content_crc};
   p->bytes = batch.encoded_bytes;
   auto& probe = ingest_->probe();
@@ -164,11 +182,13 @@ void ReportStreamImpl::Submit(const ReportBatch& batch, std::unique_ptr<PendingR
   if (absl::Status status = ingest_->Append(&p, batch.seq, &done); !status.ok()) {
     Undo(p.get());
     ingest_->Recycle(std::move(p));
+    // With the hello's labels on each of its series it is longer than it came.
+    if (absl::IsInvalidArgument(status)) status = MakeError(status.code(), "BATCH_TOO_LARGE", status.message());
     return done(status);
   }
   reporter_->appended.seq = batch.seq;
   reporter_->content.Set(batch.seq, crc);
-  reporter_->interval_ms = std::max<int64_t>(batch.interval_ms, 0);
+  reporter_->interval_ms = std::min(batch.interval_ms, kReportIntervalMaxMs);
   if (!batch_cumulative_.empty()) {
     if (reporter_->cumulative_appended == nullptr) reporter_->cumulative_appended = std::make_unique<CumulativeValues>();
     for (const auto& [key, value] : batch_cumulative_) (*reporter_->cumulative_appended)[key] = value;
@@ -257,6 +277,14 @@ absl::StatusOr<ReportStreamImpl::Definition> ReportStreamImpl::MakeDefinition(co
   if (type != MetricType::kCounter && type != MetricType::kGauge) {
     return MakeError(absl::StatusCode::kInvalidArgument, "UNSUPPORTED_TYPE",
                      absl::StrFormat("metric %s: type %s is not taken", Quoted(series.family), MetricTypeName(type)));
+  }
+  if (definition.family.gauge_merge < GaugeMerge::kUnspecified || definition.family.gauge_merge > GaugeMerge::kCount) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_FIELD",
+                     absl::StrFormat("metric %s: unknown gauge_merge %d", Quoted(series.family), static_cast<int>(definition.family.gauge_merge)));
+  }
+  if (!definition.family.bucket_bounds.empty()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_BUCKETS",
+                     absl::StrFormat("metric %s: a %s has no bucket bounds", Quoted(series.family), MetricTypeName(type)));
   }
   std::vector<Labels::Pair> pairs = series.labels;
   for (const auto& [name, value] : labels_) {
@@ -405,7 +433,8 @@ void ReportStreamImpl::Resolve(const ReportBatch& batch, bool create, int64_t, P
   const size_t known = batch.counter_refs.size() + batch.fraction_refs.size() + batch.gauge_refs.size() + batch.gauge_removes.size();
   if (!create) return;
   for (uint32_t i = 0; i < batch.unsupported_samples; ++i) {
-    Reject(known + i, MakeError(absl::StatusCode::kInvalidArgument, "UNSUPPORTED_TYPE", "samples of this type are not taken"), p);
+    Reject(known + i,
+           MakeError(absl::StatusCode::kInvalidArgument, "UNSUPPORTED_TYPE", "histograms, summaries and exemplars are not taken yet"), p);
   }
 }
 
@@ -455,8 +484,9 @@ void ReportStreamImpl::ResolveSubs(const ReportBatch& batch, PendingReport* p) {
       continue;
     }
     uint64_t sum = 0;
-    for (const uint64_t delta : it->second) sum += delta;
-    if (sum != value) {
+    bool wrapped = false;
+    for (const uint64_t delta : it->second) wrapped |= __builtin_add_overflow(sum, delta, &sum);
+    if (sum != value || wrapped) {
       Reject(i,
              MakeError(absl::StatusCode::kInvalidArgument, "SUB_SUM_MISMATCH",
                        absl::StrFormat("sub deltas add to %d, delta is %d", sum, value)),

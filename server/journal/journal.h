@@ -82,6 +82,12 @@ class Journal {
   // (sticky), kInvalidArgument for a record that is too large.
   virtual absl::StatusOr<Lsn> Append(absl::Span<const RecordView> records,
                                      RecordPosition* positions) = 0;
+  // Like Append, for what goes on while new work is refused: leases, reports, the queues' settings.
+  // Refused (DISK_LOW) when no more is free than the reserve.
+  virtual absl::StatusOr<Lsn> AppendOngoing(absl::Span<const RecordView> records,
+                                            RecordPosition* positions) {
+    return Append(records, positions);
+  }
   // Like Append, but may use the reserve kept for ends of tasks: for records that free space or
   // keep a promise.
   virtual absl::StatusOr<Lsn> AppendReserved(absl::Span<const RecordView> records,
@@ -133,6 +139,9 @@ class Journal {
   virtual absl::StatusOr<std::unique_ptr<CheckpointWriter>> BeginCheckpoint(Lsn begin_lsn) = 0;
 
   virtual JournalUsage Usage() const = 0;
+
+  // Largest payload that fits into a record, whatever its meta.
+  virtual uint64_t payload_bytes_max() const { return UINT64_MAX; }
 };
 
 }  // namespace wheelpit

@@ -22,6 +22,11 @@ namespace {
 constexpr uint64_t kSegmentBytesMin = 4096;
 constexpr uint64_t kSegmentBytesMax = 1ULL << kOffsetBits;
 
+uint64_t RecordBytesMax(const SegmentedLogOptions& options) {
+  return std::min<uint64_t>(options.record_bytes_max,
+                            options.segment_bytes - kFrameHeaderBytes - kFrameAlign);
+}
+
 absl::Status CheckOptions(const SegmentedLogOptions& options) {
   if (options.dir.empty())
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_OPTION",
@@ -169,9 +174,13 @@ absl::StatusOr<RecoveryResult> SegmentedLog::Recover(absl::Span<Fold* const> fol
   return result;
 }
 
+uint64_t SegmentedLog::PayloadBytesMax(const SegmentedLogOptions& options) {
+  const uint64_t most = RecordBytesMax(options);
+  return most - kRecordOverhead - std::min<uint64_t>(kRecordMetaMax, most / 4);
+}
+
 absl::Status SegmentedLog::CheckSizes(absl::Span<const RecordView> records) const {
-  const size_t most = std::min<size_t>(options_.record_bytes_max,
-                                       options_.segment_bytes - kFrameHeaderBytes - kFrameAlign);
+  const size_t most = RecordBytesMax(options_);
   for (const RecordView& record : records) {
     const size_t size = EncodedRecordSize(record);
     if (size <= most && record.meta.size() <= kRecordMetaMax) continue;
@@ -204,14 +213,16 @@ size_t SegmentedLog::CountRolls(absl::Span<const RecordView> records) const {
   return rolls;
 }
 
-bool SegmentedLog::MayRoll(size_t rolls, bool reserved) const {
+bool SegmentedLog::MayRoll(size_t rolls, Purpose purpose) const {
   if (rolls == 0 || !disk_low_.load(std::memory_order_relaxed)) return true;
-  if (!reserved) return false;
-  size_t files = pool_.spares() + pool_.reserves();
-  // Low is not full: while whole segments fit they may be made, but never the last.
-  if (const auto space = fs_->Space(options_.dir); space.ok()) {
-    const uint64_t fit = space->free_bytes / options_.segment_bytes;
-    files += fit > 1 ? fit - 1 : 0;
+  if (purpose == Purpose::kNewWork) return false;
+  const bool end = purpose == Purpose::kEnd;
+  size_t files = pool_.spares() + (end ? pool_.reserves() : 0);
+  // Low is not full: while whole segments fit they may be made, but never the last, and for what is
+  // no end of a task none of the reserve's size.
+  const uint64_t kept = end ? options_.segment_bytes : reserve_bytes();
+  if (const auto space = fs_->Space(options_.dir); space.ok() && space->free_bytes > kept) {
+    files += (space->free_bytes - kept) / options_.segment_bytes;
   }
   return rolls_pending_ + rolls <= files;
 }
@@ -237,22 +248,28 @@ absl::Status SegmentedLog::DiskLowError() const {
 
 absl::StatusOr<Lsn> SegmentedLog::Append(absl::Span<const RecordView> records,
                                          RecordPosition* positions) {
-  return AppendAny(records, positions, false);
+  return AppendAny(records, positions, Purpose::kNewWork);
+}
+
+absl::StatusOr<Lsn> SegmentedLog::AppendOngoing(absl::Span<const RecordView> records,
+                                                RecordPosition* positions) {
+  return AppendAny(records, positions, Purpose::kOngoing);
 }
 
 absl::StatusOr<Lsn> SegmentedLog::AppendReserved(absl::Span<const RecordView> records,
                                                  RecordPosition* positions) {
-  return AppendAny(records, positions, true);
+  return AppendAny(records, positions, Purpose::kEnd);
 }
 
 absl::StatusOr<Lsn> SegmentedLog::AppendAny(absl::Span<const RecordView> records,
-                                            RecordPosition* positions, bool reserved) {
+                                            RecordPosition* positions, Purpose purpose) {
   WHEELPIT_CHECK(!records.empty());
   WHEELPIT_RETURN_IF_ERROR(CheckSizes(records));
   if (disk_low_.load(std::memory_order_relaxed)) {
     // Nothing is committed while all is refused, so look here too.
     disk_low_.store(LooksLow(), std::memory_order_relaxed);
-    if (disk_low_.load(std::memory_order_relaxed) && !reserved) {
+    const bool refused = purpose == Purpose::kNewWork || (purpose == Purpose::kOngoing && BelowReserve());
+    if (disk_low_.load(std::memory_order_relaxed) && refused) {
       if (wake_) wake_();  // a commit may be waiting for space
       return DiskLowError();
     }
@@ -263,7 +280,7 @@ absl::StatusOr<Lsn> SegmentedLog::AppendAny(absl::Span<const RecordView> records
   {
     MutexLock lock(&mu_);
     if (!failure_.ok()) return failure_;
-    if (const size_t rolls = CountRolls(records); !MayRoll(rolls, reserved)) return DiskLowError();
+    if (const size_t rolls = CountRolls(records); !MayRoll(rolls, purpose)) return DiskLowError();
     was_empty = active_.empty();
     for (size_t i = 0; i < records.size(); ++i, ++lsn) {
       const size_t size = EncodedRecordSize(records[i]);

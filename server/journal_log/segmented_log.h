@@ -41,7 +41,8 @@ struct SegmentedLogOptions {
   // 4 KiB to 256 MiB, a multiple of 4096. A record must fit into one.
   uint64_t segment_bytes = 64ULL << 20;
   uint64_t record_bytes_max = (16ULL << 20) + kRecordMetaMax + kRecordOverhead;
-  // Below the larger of these two the disk is low.
+  // Below the larger of these two the disk is low: new work is refused. Below the size of the reserve only ends of tasks are
+  // taken.
   uint64_t disk_low_bytes = 1ULL << 30;
   double disk_low_percent = 5;
   // Bound of the segments together; at it the disk counts as low.
@@ -74,8 +75,13 @@ class SegmentedLog : public Journal {
                                          std::function<void(double)> progress) override;
   absl::StatusOr<Lsn> Append(absl::Span<const RecordView> records,
                              RecordPosition* positions) override;
+  absl::StatusOr<Lsn> AppendOngoing(absl::Span<const RecordView> records,
+                                    RecordPosition* positions) override;
   absl::StatusOr<Lsn> AppendReserved(absl::Span<const RecordView> records,
                                      RecordPosition* positions) override;
+  uint64_t payload_bytes_max() const override { return PayloadBytesMax(options_); }
+  // Of a log with these options.
+  static uint64_t PayloadBytesMax(const SegmentedLogOptions& options);
   Lsn last_lsn() const override { return last_lsn_.load(std::memory_order_relaxed); }
   bool Commit() override;
   bool Sync() override;
@@ -98,6 +104,8 @@ class SegmentedLog : public Journal {
 
  private:
   class Checkpoint;
+  // What a record is for decides how long it is taken when space runs out.
+  enum class Purpose { kNewWork, kOngoing, kEnd };
   struct Place {
     uint64_t segment = 0;  // 0 = none yet
     uint64_t offset = 0;
@@ -110,13 +118,15 @@ class SegmentedLog : public Journal {
 
   absl::Status CheckSizes(absl::Span<const RecordView> records) const;
   absl::StatusOr<Lsn> AppendAny(absl::Span<const RecordView> records, RecordPosition* positions,
-                                bool reserved);
+                                Purpose purpose);
   bool Fits(const Place& place, size_t record_bytes) const;
   size_t CountRolls(absl::Span<const RecordView> records) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool MayRoll(size_t rolls, bool reserved) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool MayRoll(size_t rolls, Purpose purpose) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Roll(Lsn next_lsn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status DiskLowError() const;
   bool LooksLow() const;
+  uint64_t reserve_bytes() const { return options_.reserve_segments * options_.segment_bytes; }
+  bool BelowReserve() const;
 
   absl::Status WriteFlushing();
   absl::StatusOr<std::shared_ptr<File>> FileOf(uint64_t segment);

@@ -96,6 +96,11 @@ bool SegmentedLog::LooksLow() const {
   return table_.size() * options_.segment_bytes > options_.log_bytes_max;
 }
 
+bool SegmentedLog::BelowReserve() const {
+  const auto space = fs_->Space(options_.dir);
+  return !space.ok() || space->free_bytes < reserve_bytes();
+}
+
 // Nothing here is promised to anybody: what fails is tried again, and said once.
 void SegmentedLog::Maintain() {
   std::vector<Segment> freed;

@@ -120,6 +120,8 @@ struct TaskView {
   std::string result;
   std::string result_content_type;
   uint64_t result_size_bytes = 0;
+  uint32_t progress_percent = 0;
+  std::string progress_note;
 };
 
 // One attempt given to a worker. The receiver owns the payload.

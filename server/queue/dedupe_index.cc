@@ -111,15 +111,15 @@ void DedupeIndex::DropExpired(int64_t now_ms, int entries_max) {
   }
 }
 
-bool DedupeIndex::EvictOldest(int64_t now_ms, int64_t min_window_ms, int64_t window_ms) {
+int64_t DedupeIndex::EvictOldest(int64_t now_ms, int64_t min_window_ms, absl::FunctionRef<int64_t(const DedupeEntry&)> ended_ms) {
   while (head_ != kNone && entries_[head_].expiry_s == 0) PopHead();
-  if (head_ == kNone) return false;
+  if (head_ == kNone) return 0;
   const uint32_t index = head_;
-  const int64_t ended_ms = int64_t{entries_[index].expiry_s} * 1000 - window_ms;
-  if (now_ms - ended_ms < min_window_ms && int64_t{entries_[index].expiry_s} * 1000 > now_ms) return false;
+  const int64_t ended = ended_ms(entries_[index]);
+  if (now_ms - ended < min_window_ms && int64_t{entries_[index].expiry_s} * 1000 > now_ms) return 0;
   PopHead();
   Erase(index);
-  return true;
+  return std::max<int64_t>(ended, 1);
 }
 
 void DedupeIndex::SortEnded() {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "base/siphash.h"
 #include "server/model/task.h"
 #include "server/queue/task_table.h"
@@ -40,9 +41,9 @@ class DedupeIndex {
   void SetEnded(uint32_t index, int64_t until_ms, TaskState state);
   // Drops up to `entries_max` entries whose window is over at `now_ms`, from the longest ended.
   void DropExpired(int64_t now_ms, int entries_max);
-  // Drops the longest ended entry if it ended before `ended_before_ms` with a window of `window_ms`.
-  // False if there is none.
-  bool EvictOldest(int64_t now_ms, int64_t min_window_ms, int64_t window_ms);
+  // Drops the longest ended entry if it ended `min_window_ms` ago or its window is over, and returns when it ended; 0 if there is none.
+  // `ended_ms` tells when the task of an entry ended, or a later time.
+  int64_t EvictOldest(int64_t now_ms, int64_t min_window_ms, absl::FunctionRef<int64_t(const DedupeEntry&)> ended_ms);
 
   // Puts the list of ended ones in the order of their windows' ends: after recovery, which fills it in any order.
   void SortEnded();

@@ -18,6 +18,7 @@ constexpr int kRoundTasksMax = 1024;
 constexpr int64_t kRefusedRetryMs = 1000;
 // A lease reply stops here.
 constexpr uint64_t kCallBytesMax = 16 << 20;
+constexpr size_t kNotedDescriptionMax = 512;
 
 }  // namespace
 
@@ -229,7 +230,7 @@ absl::Status WorkQueueImpl::LeaseTaken(uint32_t consumer_index, int64_t now) {
   std::string meta;
   codec_.Encode(record, &meta);
   const RecordView view{RecordType::kLease, 0, 0, meta, {}};
-  absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, /*reserved=*/true, nullptr);
+  absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, Purpose::kOngoing, nullptr);
   if (!lsn.ok()) return lsn.status();
   ApplyLeases(consumer_index, record, *lsn, now);
   SendAssignments(consumer_index, record, std::move(submits), sync);
@@ -256,6 +257,16 @@ void WorkQueueImpl::ApplyLeases(uint32_t consumer_index, const LeaseRecord& reco
   PushEffect(std::move(effect));
 }
 
+// Kept at hand, so that the end of the attempt need not read the SUBMIT record again.
+void WorkQueueImpl::NoteDescription(uint32_t index, const SubmitRecord& submit) {
+  std::string description;
+  codec_.Describe(submit, &description);
+  if (description.empty()) return;
+  LeaseNote& note = lease_notes_[index];
+  note.description_in_journal = description.size() > kNotedDescriptionMax;
+  if (!note.description_in_journal) note.description = std::move(description);
+}
+
 void WorkQueueImpl::SendAssignments(uint32_t consumer_index, const LeaseRecord& record, std::vector<CachedSubmit> submits,
                                     bool sync) {
   Consumer& consumer = *consumers_[consumer_index];
@@ -269,6 +280,7 @@ void WorkQueueImpl::SendAssignments(uint32_t consumer_index, const LeaseRecord& 
     const absl::string_view bytes = submits[i].bytes;
     if (codec_.Decode(bytes.substr(0, submits[i].meta_bytes), &submit).ok()) {
       FillFromSubmit(submit, &assignment.task);
+      NoteDescription(consumer.taken[i], submit);
     }
     assignment.task.payload = std::string(bytes.substr(submits[i].meta_bytes));
     assignment.token = LeaseToken{slot.token};
@@ -348,7 +360,7 @@ absl::Status WorkQueueImpl::Subscribe(const std::vector<QueueWeight>& queues, in
       return MakeError(absl::StatusCode::kInvalidArgument, "BAD_FIELD", "queues: a weight must be 1..1000");
     }
     if (absl::Status s = CheckQueueName(wanted.queue); !s.ok()) return s;
-    absl::StatusOr<QueueEntry*> entry = QueueForUse(wanted.queue, now);
+    absl::StatusOr<QueueEntry*> entry = QueueForUse(wanted.queue, Purpose::kOngoing, now);
     if (!entry.ok()) return entry.status();
     Consumer::Subscription subscription;
     subscription.queue = (*entry)->number;

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/errors.h"
+#include "base/utf8.h"
 #include "server/queue/limits.h"
 #include "server/queue/work_queue_impl.h"
 
@@ -37,7 +38,9 @@ absl::StatusOr<uint32_t> WorkQueueImpl::FindLease(TaskId id, LeaseToken token) c
 LeaseOutcome WorkQueueImpl::CompleteOne(const Completion& item, int64_t now) {
   absl::StatusOr<uint32_t> found = FindLease(item.task, item.token);
   if (!found.ok()) return {found.status()};
-  if (item.result_content_type.size() > 255) return {BadField("result_content_type: at most 255 bytes")};
+  if (item.result_content_type.size() > 255 || !IsValidUtf8(item.result_content_type)) {
+    return {BadField("result_content_type: at most 255 bytes of UTF-8")};
+  }
   const uint32_t index = *found;
   const TaskSlot& slot = fold_.tasks[index];
   if (slot.token != item.token.value) return {LeaseLostError(item.task, item.token)};
@@ -79,8 +82,8 @@ LeaseOutcome WorkQueueImpl::FailOne(const Failure& item, int64_t now) {
     if (!slot.has(kFailRecorded)) return {LeaseLostError(item.task, item.token)};
     return {absl::OkStatus(), slot.state == TaskState::kReady ? TaskState::kRetryWait : slot.state};
   }
-  Change change{RecordType::kRetry, RecordOf(index, now),
-                absl::string_view(item.error).substr(0, kErrorBytesMax)};
+  const std::string error = ToValidUtf8(item.error, kErrorBytesMax);
+  Change change{RecordType::kRetry, RecordOf(index, now), error};
   TaskRecord& record = change.record;
   const TaskPolicy& policy = fold_.policies[slot.policy];
   record.failures += 1;
@@ -130,6 +133,25 @@ LeaseOutcome WorkQueueImpl::ExtendOne(const Extension& item, int64_t now) {
   const int64_t ttl_ms = item.ttl_ms == 0 ? int64_t{slot.lease_ttl_s} * 1000 : item.ttl_ms;
   outcome.deadline_ms = ExtendTo(slot, ttl_ms, now, &outcome.final);
   return outcome;
+}
+
+absl::Status WorkQueueImpl::Progress(const LeaseRef& lease, uint32_t percent, std::string note, int64_t now) {
+  Tick(now);
+  if (absl::Status s = Usable(); !s.ok()) return s;
+  if (percent > 100) return BadField(absl::StrCat("percent ", percent, ": must be 0..100"));
+  if (note.size() > kNoteBytesMax || !IsValidUtf8(note)) return BadField("note: at most 1 KiB of UTF-8");
+  absl::StatusOr<uint32_t> found = FindLease(lease.task, lease.token);
+  if (!found.ok()) return found.status();
+  const TaskSlot& slot = fold_.tasks[*found];
+  if (slot.state != TaskState::kLeased || slot.token != lease.token.value) return LeaseLostError(lease.task, lease.token);
+  const bool from_before = slot.token >> 40 != epoch_;
+  auto [it, is_new] = lease_notes_.try_emplace(*found);
+  // Of a lease from before the start nothing is at hand.
+  if (is_new && from_before) it->second.description_in_journal = true;
+  it->second.has_progress = true;
+  it->second.percent = percent;
+  it->second.note = std::move(note);
+  return absl::OkStatus();
 }
 
 LeaseOutcome WorkQueueImpl::ReleaseOne(const LeaseRef& item, int64_t now, bool* wait) {

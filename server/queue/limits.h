@@ -20,6 +20,7 @@ inline constexpr uint32_t kReleasesMax = 100;
 inline constexpr size_t kBatchItemsMax = 1000;
 inline constexpr size_t kBatchBytesMax = 4 << 20;
 inline constexpr size_t kErrorBytesMax = 4096;
+inline constexpr size_t kNoteBytesMax = 1024;
 inline constexpr uint64_t kCreditBytesDefault = 32 << 20;
 
 bool ValidQueueName(absl::string_view name);

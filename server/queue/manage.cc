@@ -1,4 +1,6 @@
 // Cancelling tasks, and making and changing queues.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/errors.h"
 #include "server/queue/limits.h"
@@ -29,16 +31,18 @@ absl::Status CheckConfig(const QueueConfig& c) {
   if (c.retention_ms > kWeekMs) return OutOfLimits("retention_ms: at most 7 days");
   if (c.dead_retention_ms > 365LL * 86'400'000) return OutOfLimits("dead_retention_ms: at most 365 days");
   if (c.dedupe_window_ms > kWeekMs) return OutOfLimits("dedupe_window_ms: at most 7 days");
+  if (c.wait_target_ms > kWeekMs) return OutOfLimits("wait_target_ms: at most 7 days");
+  if (c.service_time_ms > kWeekMs) return OutOfLimits("service_time_ms: at most 7 days");
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<QueueEntry*> WorkQueueImpl::WriteQueue(QueueRecord record, Reply reply) {
+absl::StatusOr<QueueEntry*> WorkQueueImpl::WriteQueue(QueueRecord record, Purpose purpose, Reply reply) {
   std::string meta;
   codec_.Encode(record, &meta);
   const RecordView view{RecordType::kQueueConfig, 0, record.number, meta, {}};
-  absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, /*reserved=*/false, nullptr);
+  absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, purpose, nullptr);
   if (!lsn.ok()) return lsn.status();
   Effect effect;
   effect.lsn = *lsn;
@@ -52,7 +56,7 @@ absl::StatusOr<QueueEntry*> WorkQueueImpl::WriteQueue(QueueRecord record, Reply 
   return &entry;
 }
 
-absl::StatusOr<QueueEntry*> WorkQueueImpl::QueueForUse(const std::string& name, int64_t now) {
+absl::StatusOr<QueueEntry*> WorkQueueImpl::QueueForUse(const std::string& name, Purpose purpose, int64_t now) {
   if (QueueEntry* entry = fold_.FindQueue(name)) return entry;
   if (!options_.auto_create) {
     return MakeError(absl::StatusCode::kNotFound, "QUEUE", absl::StrCat("no queue ", name));
@@ -66,7 +70,20 @@ absl::StatusOr<QueueEntry*> WorkQueueImpl::QueueForUse(const std::string& name, 
   record.number = static_cast<uint32_t>(fold_.queues.size());
   record.name = name;
   record.config = options_.queue_defaults;
-  return WriteQueue(std::move(record), nullptr);
+  return WriteQueue(std::move(record), purpose, nullptr);
+}
+
+// The defaults were held against the journal at the start.
+absl::Status WorkQueueImpl::CheckFits(const QueueConfig& config) const {
+  const uint64_t most = journal_->payload_bytes_max();
+  const auto check = [most](absl::string_view field, uint64_t bytes, uint64_t default_bytes) {
+    if (bytes <= std::max(most, default_bytes)) return absl::OkStatus();
+    return OutOfLimits(absl::StrCat(field, ": ", bytes, " bytes do not fit into the journal's segments, which hold ", most,
+                                    " (the server's option journal_segment_bytes)"));
+  };
+  absl::Status status = check("payload_bytes_max", config.payload_bytes_max, options_.queue_defaults.payload_bytes_max);
+  status.Update(check("result_bytes_max", config.result_bytes_max, options_.queue_defaults.result_bytes_max));
+  return status;
 }
 
 void WorkQueueImpl::PutQueue(std::string name, std::optional<QueueConfig> config, std::optional<QueueFlags> flags, int64_t now,
@@ -75,6 +92,7 @@ void WorkQueueImpl::PutQueue(std::string name, std::optional<QueueConfig> config
   absl::Status status = Usable();
   if (status.ok()) status = CheckQueueName(name);
   if (status.ok() && config.has_value()) status = CheckConfig(*config);
+  if (status.ok() && config.has_value()) status = CheckFits(*config);
   const QueueEntry* known = status.ok() ? fold_.FindQueue(name) : nullptr;
   if (status.ok() && known == nullptr && fold_.queue_numbers.size() >= options_.queues_max) {
     status = MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_QUEUES",
@@ -102,7 +120,7 @@ void WorkQueueImpl::PutQueue(std::string name, std::optional<QueueConfig> config
   // The reply travels as a shared cell: a refused append must answer too.
   auto cell = std::make_shared<StatusDone>(std::move(done));
   absl::StatusOr<QueueEntry*> entry =
-      WriteQueue(std::move(record), [cell](const absl::Status& s) { (*cell)(s); });
+      WriteQueue(std::move(record), Purpose::kOngoing, [cell](const absl::Status& s) { (*cell)(s); });
   if (!entry.ok()) {
     (*cell)(entry.status());
     return;

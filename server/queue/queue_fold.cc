@@ -12,6 +12,8 @@ constexpr uint64_t kCounterMask = (uint64_t{1} << 58) - 1;
 // What an error text is taken to weigh on disk: its length is not kept in memory.
 constexpr uint64_t kErrorPinBytes = 256;
 constexpr uint64_t kSubmitPinBytes = 128;
+// Of a DONE record besides the result.
+constexpr uint64_t kDonePinBytes = 128;
 
 const char* Literal(absl::string_view reason) {
   for (const char* known : {"error", "lease_expired", "attempt_timeout", "worker_lost", "not_retryable", "max_attempts",
@@ -22,7 +24,7 @@ const char* Literal(absl::string_view reason) {
 }
 
 uint64_t RecordBytes(const TaskSlot& slot) {
-  return slot.state == TaskState::kSucceeded ? slot.len : kErrorPinBytes;
+  return slot.state == TaskState::kSucceeded ? slot.len + kDonePinBytes : kErrorPinBytes;
 }
 
 TaskState StateAfter(RecordType type, TaskState before) {
@@ -256,10 +258,10 @@ void QueueFold::ApplyTask(RecordType type, uint32_t index, RecordPosition positi
     if (slot.state != TaskState::kDead) PinSubmit(slot, false);
   }
   if (type == RecordType::kRelease) return;
-  // Kept for what only the record tells: the result, the error.
+  // Kept for what only the record tells: the result, the error, what was submitted.
   if (slot.state == TaskState::kSucceeded) slot.len = payload_bytes;
   const bool keep = slot.state == TaskState::kRetryWait || slot.state == TaskState::kDead ||
-                    (slot.state == TaskState::kSucceeded && payload_bytes > 0);
+                    (slot.state == TaskState::kSucceeded && payload_bytes > 0) || !record.description.empty();
   slot.rec = keep ? position.packed : 0;
   PinRecord(slot, RecordBytes(slot), true);
 }

@@ -19,6 +19,18 @@ absl::Status Parse(absl::string_view bytes, Message* message) {
                    absl::StrCat("a record's ", message->GetTypeName(), " of ", bytes.size(), " bytes does not parse"));
 }
 
+void DescriptionToProto(const TaskSpec& spec, jpb::SubmitMeta* m) {
+  if (!spec.content_type.empty()) m->set_content_type(spec.content_type);
+  for (const auto& [key, value] : spec.attributes) {
+    m->add_attributes(key);
+    m->add_attributes(value);
+  }
+  if (!spec.fairness_key.empty()) m->set_fairness_key(spec.fairness_key);
+  if (!spec.idempotency_key.empty()) m->set_idempotency_key(spec.idempotency_key);
+  m->set_not_before_at_ms(spec.not_before_ms);
+  if (!spec.trace_context.empty()) m->set_trace_context(spec.trace_context);
+}
+
 void ToProto(const QueueConfig& c, v1::QueueConfig* p) {
   p->set_lease_ttl_ms(c.lease_ttl_ms);
   p->set_attempt_timeout_ms(c.attempt_timeout_ms);
@@ -78,23 +90,27 @@ struct RecordCodec::Messages {
 RecordCodec::RecordCodec() : m_(std::make_unique<Messages>()) {}
 RecordCodec::~RecordCodec() = default;
 
+void RecordCodec::Describe(const SubmitRecord& r, std::string* description) {
+  description->clear();
+  const TaskSpec& spec = r.spec;
+  if (spec.content_type.empty() && spec.attributes.empty() && spec.fairness_key.empty() && spec.idempotency_key.empty() &&
+      spec.trace_context.empty() && spec.not_before_ms == 0) {
+    return;
+  }
+  jpb::SubmitMeta& m = m_->submit;
+  m.Clear();
+  DescriptionToProto(spec, &m);
+  m.SerializeToString(description);
+}
+
 void RecordCodec::Encode(const SubmitRecord& r, std::string* meta) {
   jpb::SubmitMeta& m = m_->submit;
   m.Clear();
   m.set_at_ms(r.at_ms);
   m.set_queue(r.queue);
-  if (!r.spec.content_type.empty()) m.set_content_type(r.spec.content_type);
-  for (const auto& [key, value] : r.spec.attributes) {
-    m.add_attributes(key);
-    m.add_attributes(value);
-  }
+  DescriptionToProto(r.spec, &m);
   m.set_priority(r.spec.priority);
-  if (!r.spec.fairness_key.empty()) m.set_fairness_key(r.spec.fairness_key);
-  if (!r.spec.idempotency_key.empty()) {
-    m.set_idempotency_key(r.spec.idempotency_key);
-    m.set_request_hash(r.request_hash);
-  }
-  m.set_not_before_at_ms(r.spec.not_before_ms);
+  if (!r.spec.idempotency_key.empty()) m.set_request_hash(r.request_hash);
   m.set_expire_at_ms(r.spec.expire_at_ms);
   m.set_lease_ttl_s(static_cast<uint32_t>(r.spec.lease_ttl_ms / 1000));
   m.set_attempt_timeout_ms(r.spec.attempt_timeout_ms);
@@ -103,7 +119,6 @@ void RecordCodec::Encode(const SubmitRecord& r, std::string* meta) {
   m.mutable_backoff()->set_initial_ms(r.spec.backoff.initial_ms);
   m.mutable_backoff()->set_multiplier(r.spec.backoff.multiplier);
   m.mutable_backoff()->set_max_delay_ms(r.spec.backoff.max_delay_ms);
-  if (!r.spec.trace_context.empty()) m.set_trace_context(r.spec.trace_context);
   for (const CountedSeries& counted : r.spec.counts) {
     jpb::CountedSeriesMeta* c = m.add_counts();
     c->set_name(counted.name);
@@ -198,6 +213,7 @@ void RecordCodec::Encode(const TaskRecord& r, std::string* meta) {
   if (!r.cause.empty()) m.set_cause(r.cause);
   if (!r.content_type.empty()) m.set_content_type(r.content_type);
   m.set_fenced(r.fenced);
+  if (!r.description.empty()) m.set_submitted(r.description);
   m.SerializeToString(meta);
 }
 
@@ -219,6 +235,7 @@ absl::Status RecordCodec::Decode(absl::string_view meta, TaskRecord* r) {
   r->cause = m.cause();
   r->content_type = m.content_type();
   r->fenced = m.fenced();
+  r->description = m.submitted();
   return absl::OkStatus();
 }
 

@@ -56,6 +56,8 @@ struct TaskRecord {
   std::string reason;
   std::string cause;
   std::string content_type;
+  // DONE, CANCEL, EXPIRE: what Describe made of the SUBMIT record.
+  std::string description;
   bool fenced = false;
 };
 
@@ -92,6 +94,8 @@ class RecordCodec {
   void Encode(const TaskRecord& record, std::string* meta);
   void Encode(const PurgeRecord& record, std::string* meta);
   void Encode(const QueueRecord& record, std::string* meta);
+  // What a view of the task shows and no slot holds, for Decode(…, SubmitRecord*). `*description` is replaced; empty if there is nothing.
+  void Describe(const SubmitRecord& record, std::string* description);
   // kDataLoss when the bytes are no such message.
   absl::Status Decode(absl::string_view meta, SubmitRecord* record);
   absl::Status Decode(absl::string_view meta, LeaseRecord* record);

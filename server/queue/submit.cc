@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "base/errors.h"
+#include "base/utf8.h"
 #include "server/queue/limits.h"
 #include "server/queue/work_queue_impl.h"
 
@@ -38,6 +40,29 @@ uint64_t DoubleBits(double value) {
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof bits);
   return bits;
+}
+
+// Text goes into records and messages whose readers take nothing else.
+absl::Status CheckText(const TaskSpec& spec) {
+  const auto check = [](absl::string_view field, absl::string_view text) {
+    return IsValidUtf8(text) ? absl::OkStatus() : BadField(absl::StrCat(field, ": ", Quoted(text), " is not valid UTF-8"));
+  };
+  absl::Status status = check("content_type", spec.content_type);
+  status.Update(check("fairness_key", spec.fairness_key));
+  status.Update(check("idempotency_key", spec.idempotency_key));
+  status.Update(check("trace_context", spec.trace_context));
+  for (const auto& [key, value] : spec.attributes) {
+    status.Update(check("attributes", key));
+    status.Update(check("attributes", value));
+  }
+  for (const CountedSeries& counted : spec.counts) {
+    status.Update(check("counts", counted.name));
+    for (const auto& [name, value] : counted.labels.pairs()) {
+      status.Update(check("counts", name));
+      status.Update(check("counts", value));
+    }
+  }
+  return status;
 }
 
 absl::Status CheckTimes(const TaskSpec& spec, int64_t now) {
@@ -94,7 +119,8 @@ absl::Status WorkQueueImpl::CheckSpec(const TaskSpec& spec, int64_t now) const {
   }
   if (attribute_bytes > 4096) return BadField("attributes: at most 4 KiB");
   if (spec.priority < -8 || spec.priority > 7) return OutOfLimits(absl::StrCat("priority ", spec.priority, ": must be -8..7"));
-  if (spec.fairness_key.size() > 64) return BadField("fairness_key: at most 64 bytes");
+  // Accepting it would promise an order that nothing keeps.
+  if (!spec.fairness_key.empty()) return BadField("fairness_key: fair turns between keys are not supported yet");
   if (spec.idempotency_key.size() > 128) return BadField("idempotency_key: at most 128 bytes");
   if (spec.trace_context.size() > 256) return BadField("trace_context: at most 256 bytes");
   if (spec.counts.size() > 4) return BadField("counts: at most 4 series");
@@ -104,6 +130,7 @@ absl::Status WorkQueueImpl::CheckSpec(const TaskSpec& spec, int64_t now) const {
     for (const auto& [name, value] : counted.labels.pairs()) bytes += name.size() + value.size();
     if (bytes > 4096) return BadField("counts: at most 4 KiB a series");
   }
+  if (absl::Status s = CheckText(spec); !s.ok()) return s;
   return CheckTimes(spec, now);
 }
 
@@ -172,6 +199,17 @@ void WorkQueueImpl::FindExisting(QueueEntry& entry, Prepared* prepared) {
   prepared->outcome = {TaskId{known.task}, true, state};
 }
 
+int64_t WorkQueueImpl::EndedAt(const DedupeEntry& entry) const {
+  const uint32_t index = fold_.tasks.Find(entry.task);
+  if (index != kNoIndex && fold_.tasks[index].terminal()) return fold_.tasks[index].attempt_start();
+  // The task has vanished, and which queue's window its key has is not known: no window is shorter than this.
+  int64_t window_ms = std::numeric_limits<int64_t>::max();
+  for (const auto& queue : fold_.queues) {
+    if (queue != nullptr) window_ms = std::min(window_ms, queue->config.dedupe_window_ms);
+  }
+  return int64_t{entry.expiry_s} * 1000 - window_ms;
+}
+
 absl::Status WorkQueueImpl::CheckRoom(const QueueEntry& entry, const TaskSpec& spec, const Prepared& prepared) {
   if (entry.flags.closed || entry.flags.draining) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "QUEUE_CLOSED", absl::StrCat("queue ", entry.name, " is closed"));
@@ -191,9 +229,11 @@ absl::Status WorkQueueImpl::CheckRoom(const QueueEntry& entry, const TaskSpec& s
   if (!spec.idempotency_key.empty() && fold_.dedupe.size() >= options_.dedupe_entries_max &&
       fold_.dedupe.Find(prepared.key, 0) == kNoIndex) {
     fold_.dedupe.DropExpired(now_ms_, 16);
-    if (fold_.dedupe.size() >= options_.dedupe_entries_max &&
-        !fold_.dedupe.EvictOldest(now_ms_, options_.dedupe_min_window_ms, options_.queue_defaults.dedupe_window_ms)) {
-      return Full("DEDUPE_FULL", absl::StrCat(fold_.dedupe.size(), " idempotency keys, the most allowed"));
+    if (fold_.dedupe.size() >= options_.dedupe_entries_max) {
+      const int64_t ended = fold_.dedupe.EvictOldest(now_ms_, options_.dedupe_min_window_ms,
+                                                     [this](const DedupeEntry& known) { return EndedAt(known); });
+      evicted_ended_ms_ = std::max(evicted_ended_ms_, ended);
+      if (ended == 0) return Full("DEDUPE_FULL", absl::StrCat(fold_.dedupe.size(), " idempotency keys, the most allowed"));
     }
   }
   return absl::OkStatus();
@@ -202,16 +242,17 @@ absl::Status WorkQueueImpl::CheckRoom(const QueueEntry& entry, const TaskSpec& s
 void WorkQueueImpl::Prepare(TaskSpec spec, int64_t now, Prepared* prepared) {
   prepared->status = CheckSpec(spec, now);
   if (!prepared->status.ok()) return;
-  absl::StatusOr<QueueEntry*> entry = QueueForUse(spec.queue, now);
+  absl::StatusOr<QueueEntry*> entry = QueueForUse(spec.queue, Purpose::kNewWork, now);
   if (!entry.ok()) {
     prepared->status = entry.status();
     return;
   }
   QueueEntry& queue = **entry;
-  if (spec.payload.size() > queue.config.payload_bytes_max) {
+  // The journal takes less than a queue made under larger segments.
+  const uint64_t bytes_max = std::min(queue.config.payload_bytes_max, journal_->payload_bytes_max());
+  if (spec.payload.size() > bytes_max) {
     prepared->status = MakeError(absl::StatusCode::kInvalidArgument, "PAYLOAD_TOO_LARGE",
-                                 absl::StrCat("payload of ", spec.payload.size(), " bytes: queue ", queue.name, " takes ",
-                                              queue.config.payload_bytes_max));
+                                 absl::StrCat("payload of ", spec.payload.size(), " bytes: queue ", queue.name, " takes ", bytes_max));
     return;
   }
   SubmitRecord& record = prepared->record;
@@ -331,7 +372,7 @@ absl::StatusOr<SubmitOutcome> WorkQueueImpl::SubmitOne(TaskSpec spec, int64_t no
   const uint64_t id = MakeId(fold_.next_counter);
   const RecordView view{RecordType::kSubmit, 0, id, prepared.meta, prepared.record.spec.payload};
   RecordPosition position;
-  absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, /*reserved=*/false, &position);
+  absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, Purpose::kNewWork, &position);
   if (!lsn.ok()) return lsn.status();
   *wait = true;
   return ApplyPrepared(prepared, id, *lsn, position);
@@ -362,7 +403,7 @@ absl::Status WorkQueueImpl::SubmitAtomic(std::vector<TaskSpec> specs, int64_t no
   std::vector<RecordPosition> positions(views.size());
   Lsn lsn = 0;
   if (!views.empty()) {
-    absl::StatusOr<Lsn> first = AppendRecords(views, /*reserved=*/false, positions.data());
+    absl::StatusOr<Lsn> first = AppendRecords(views, Purpose::kNewWork, positions.data());
     if (!first.ok()) return first.status();
     lsn = *first;
     *wait = true;

@@ -63,7 +63,7 @@ void WorkQueueImpl::Purge(std::vector<uint64_t> ids, uint32_t queue, absl::strin
     std::string meta;
     codec_.Encode(record, &meta);
     const RecordView view{RecordType::kPurge, 0, 0, meta, {}};
-    absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, /*reserved=*/true, nullptr);
+    absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, Purpose::kEnd, nullptr);
     if (!lsn.ok()) {
       for (const uint64_t id : record.ids) {
         const uint32_t index = fold_.tasks.Find(id);

@@ -50,15 +50,26 @@ void WorkQueueImpl::FillFromSubmit(const SubmitRecord& record, TaskView* view) c
   view->trace_context = record.spec.trace_context;
 }
 
-void WorkQueueImpl::FillFromRecord(const TaskSlot& slot, ViewOptions options, TaskView* view) const {
-  if (slot.rec == 0) return;
+void WorkQueueImpl::FillProgress(const TaskSlot& slot, TaskView* view) const {
+  if (slot.state != TaskState::kLeased || lease_notes_.empty()) return;
+  const auto note = lease_notes_.find(fold_.tasks.Find(slot.id));
+  if (note == lease_notes_.end() || !note->second.has_progress) return;
+  view->progress_percent = note->second.percent;
+  view->progress_note = note->second.note;
+}
+
+bool WorkQueueImpl::FillFromRecord(const TaskSlot& slot, ViewOptions options, TaskView* view) const {
+  if (slot.rec == 0) return false;
   absl::StatusOr<OwnedRecord> record = journal_->Read(RecordPosition{slot.rec});
   TaskRecord meta;
-  if (!record.ok() || record->id != slot.id || !codec_.Decode(record->meta, &meta).ok()) return;
+  if (!record.ok() || record->id != slot.id || !codec_.Decode(record->meta, &meta).ok()) return false;
+  SubmitRecord submit;
+  const bool described = !meta.description.empty() && codec_.Decode(meta.description, &submit).ok();
+  if (described) FillFromSubmit(submit, view);
   if (record->type == RecordType::kDone) {
     view->result_content_type = meta.content_type;
     if (options.result) view->result = std::move(record->payload);
-    return;
+    return described;
   }
   view->last_error = std::move(record->payload);
   if (record->type == RecordType::kDead) {
@@ -67,6 +78,7 @@ void WorkQueueImpl::FillFromRecord(const TaskSlot& slot, ViewOptions options, Ta
   } else if (meta.reason != "error") {
     view->loss_cause = meta.reason;
   }
+  return described;
 }
 
 absl::StatusOr<TaskView> WorkQueueImpl::GetTask(TaskId id, ViewOptions options, int64_t now) {
@@ -76,16 +88,19 @@ absl::StatusOr<TaskView> WorkQueueImpl::GetTask(TaskId id, ViewOptions options, 
   if (!index.ok()) return index.status();
   const TaskSlot& slot = *Visible(*index);
   TaskView view = ViewOf(slot);
-  absl::StatusOr<OwnedRecord> submit = journal_->Read(RecordPosition{slot.pos});
-  SubmitRecord record;
-  // A task that ended well keeps no claim on its SUBMIT record: what it said may be gone.
-  if (submit.ok() && submit->id == slot.id && codec_.Decode(submit->meta, &record).ok()) {
-    FillFromSubmit(record, &view);
-    if (options.payload) view.payload = std::move(submit->payload);
-  } else if (options.payload && !slot.terminal()) {
-    return submit.ok() ? MakeError(absl::StatusCode::kDataLoss, "CORRUPT", "the payload is damaged") : submit.status();
+  FillProgress(slot, &view);
+  const bool described = FillFromRecord(slot, options, &view);
+  // An ended task, unless dead, keeps no claim on its SUBMIT record: its last record says what was submitted, but for the payload.
+  if (!described || options.payload) {
+    absl::StatusOr<OwnedRecord> submit = journal_->Read(RecordPosition{slot.pos});
+    SubmitRecord record;
+    if (submit.ok() && submit->id == slot.id && codec_.Decode(submit->meta, &record).ok()) {
+      FillFromSubmit(record, &view);
+      if (options.payload) view.payload = std::move(submit->payload);
+    } else if (options.payload && !slot.terminal()) {
+      return submit.ok() ? MakeError(absl::StatusCode::kDataLoss, "CORRUPT", "the payload is damaged") : submit.status();
+    }
   }
-  FillFromRecord(slot, options, &view);
   if (options.result && slot.state == TaskState::kSucceeded && view.result.size() != slot.len) {
     return MakeError(absl::StatusCode::kDataLoss, "CORRUPT", absl::StrCat("the result of task ", FormatTaskId(id), " is damaged"));
   }
@@ -145,6 +160,7 @@ absl::StatusOr<std::vector<TaskView>> WorkQueueImpl::ListTasks(const TaskListQue
                         std::find(query.states.begin(), query.states.end(), slot->state) != query.states.end();
     if (!wanted) continue;
     views.push_back(ViewOf(*slot));
+    FillProgress(*slot, &views.back());
     if (views.size() == query.tasks_max) break;
   }
   return views;
@@ -155,6 +171,9 @@ ShardStats WorkQueueImpl::ComputeStats(int64_t now) const {
   stats.at_ms = now;
   stats.dedupe_entries = fold_.dedupe.size();
   stats.dedupe_effective_window_ms = options_.queue_defaults.dedupe_window_ms;
+  if (evicted_ended_ms_ != 0) {
+    stats.dedupe_effective_window_ms = std::clamp<int64_t>(now - evicted_ended_ms_, 0, stats.dedupe_effective_window_ms);
+  }
   stats.payload_cache_bytes = cache_bytes_;
   stats.terminal_tasks = terminal_tasks_;
   for (const auto& entry : fold_.queues) {

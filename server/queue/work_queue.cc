@@ -46,10 +46,11 @@ absl::Status WorkQueueImpl::UsableForNew() const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Lsn> WorkQueueImpl::AppendRecords(absl::Span<const RecordView> records, bool reserved,
+absl::StatusOr<Lsn> WorkQueueImpl::AppendRecords(absl::Span<const RecordView> records, Purpose purpose,
                                                  RecordPosition* positions) {
-  absl::StatusOr<Lsn> first =
-      reserved ? journal_->AppendReserved(records, positions) : journal_->Append(records, positions);
+  absl::StatusOr<Lsn> first = purpose == Purpose::kEnd       ? journal_->AppendReserved(records, positions)
+                              : purpose == Purpose::kOngoing ? journal_->AppendOngoing(records, positions)
+                                                             : journal_->Append(records, positions);
   if (!first.ok() && first.status().code() == absl::StatusCode::kUnavailable) failure_ = first.status();
   return first;
 }
@@ -225,12 +226,38 @@ void WorkQueueImpl::SetEnd(uint32_t index, TaskState state, TaskRecord* record) 
   if (slot.dedupe != kNoIndex) record->dedupe_until_ms = record->at_ms + config.dedupe_window_ms;
 }
 
+std::string WorkQueueImpl::DescriptionOf(uint32_t index) {
+  const TaskSlot& slot = fold_.tasks[index];
+  if (slot.state == TaskState::kLeased && slot.token >> 40 == epoch_) {
+    const auto note = lease_notes_.find(index);
+    if (note == lease_notes_.end()) return "";
+    if (!note->second.description_in_journal) return note->second.description;
+  }
+  SubmitRecord submit;
+  std::string description;
+  absl::Status read;
+  if (slot.has(kCached)) {
+    const CachedSubmit& cached = cache_.find(index)->second;
+    read = codec_.Decode(absl::string_view(cached.bytes).substr(0, cached.meta_bytes), &submit);
+  } else {
+    const absl::StatusOr<OwnedRecord> record = journal_->Read(RecordPosition{slot.pos});
+    read = record.ok() ? codec_.Decode(record->meta, &submit) : record.status();
+  }
+  // A damaged record must not keep the task from its end.
+  if (read.ok()) codec_.Describe(submit, &description);
+  return description;
+}
+
 absl::Status WorkQueueImpl::Transition(uint32_t index, Change change) {
+  // The SUBMIT record of a dead task stays; that of every other ended one goes.
+  if (change.type == RecordType::kDone || change.type == RecordType::kCancel || change.type == RecordType::kExpire) {
+    change.record.description = DescriptionOf(index);
+  }
   std::string meta;
   codec_.Encode(change.record, &meta);
   const RecordView view{change.type, 0, fold_.tasks[index].id, meta, change.payload};
   RecordPosition position;
-  absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, /*reserved=*/true, &position);
+  absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, Purpose::kEnd, &position);
   if (!lsn.ok()) return lsn.status();
 
   const TaskSlot& slot = fold_.tasks[index];
@@ -245,6 +272,7 @@ absl::Status WorkQueueImpl::Transition(uint32_t index, Change change) {
   const bool stays = change.type == RecordType::kCancelRequest;
   const bool at_once = !change.wait && !IsPending(index);
   if (!stays) Detach(index);
+  if (!stays && !lease_notes_.empty()) lease_notes_.erase(index);
   if (!at_once) MarkPending(index, *lsn, true);
   fold_.ApplyTask(change.type, index, position, static_cast<uint32_t>(change.payload.size()), change.record);
   fold_.AddTotals(effect.events);

@@ -172,6 +172,10 @@ class WorkQueue : public Fold {
   virtual void Extend(std::vector<Extension> items, SessionId session, int64_t now, LeaseOutcomesDone done) = 0;
   virtual void Release(std::vector<LeaseRef> items, SessionId session, int64_t now, LeaseOutcomesDone done) = 0;
 
+  // What a worker tells of its attempt: 0..100, and a note of at most 1 KiB. In memory only, until the lease ends. BAD_FIELD, LEASE_LOST,
+  // TASK.
+  virtual absl::Status Progress(const LeaseRef& lease, uint32_t percent, std::string note, int64_t now) = 0;
+
   // --- reading and managing ---
   struct ViewOptions {
     bool payload = false;

@@ -75,6 +75,7 @@ class WorkQueueImpl : public WorkQueue {
   void Fail(std::vector<Failure> items, SessionId session, int64_t now, LeaseOutcomesDone done) override;
   void Extend(std::vector<Extension> items, SessionId session, int64_t now, LeaseOutcomesDone done) override;
   void Release(std::vector<LeaseRef> items, SessionId session, int64_t now, LeaseOutcomesDone done) override;
+  absl::Status Progress(const LeaseRef& lease, uint32_t percent, std::string note, int64_t now) override;
 
   absl::StatusOr<TaskView> GetTask(TaskId id, ViewOptions view, int64_t now) override;
   void WaitTask(TaskId id, int64_t timeout_ms, ViewOptions view, int64_t now, TaskDone done) override;
@@ -122,6 +123,14 @@ class WorkQueueImpl : public WorkQueue {
     TaskSlot visible;  // state kUnspecified: not visible at all
     std::vector<std::pair<Lsn, TaskSlot>> steps;  // what is visible from these records' durability on, before `last`
   };
+  // Of a lease given by this process; gone with it.
+  struct LeaseNote {
+    std::string description;
+    bool description_in_journal = false;  // it is long, and read again when it is needed
+    bool has_progress = false;
+    uint32_t percent = 0;
+    std::string note;
+  };
   struct TaskWaiter {
     uint64_t number = 0;
     int64_t end_ms = 0;
@@ -140,7 +149,9 @@ class WorkQueueImpl : public WorkQueue {
   int64_t Tick(int64_t now) { return now_ms_ = now > now_ms_ ? now : now_ms_; }
   absl::Status Usable() const;
   absl::Status UsableForNew() const;
-  absl::StatusOr<Lsn> AppendRecords(absl::Span<const RecordView> records, bool reserved, RecordPosition* positions);
+  // What a record is for: the journal takes ends of tasks longest when the disk fills.
+  enum class Purpose { kNewWork, kOngoing, kEnd };
+  absl::StatusOr<Lsn> AppendRecords(absl::Span<const RecordView> records, Purpose purpose, RecordPosition* positions);
   void PushEffect(Effect effect);
   void RunEffects(Lsn lsn, const absl::Status& status);
   void RunEffect(Effect& effect, const absl::Status& status);
@@ -160,6 +171,9 @@ class WorkQueueImpl : public WorkQueue {
   absl::Status Transition(uint32_t index, Change change);
   void DropCached(uint32_t index);
 
+  // What the submitter told of the task, for its last record.
+  std::string DescriptionOf(uint32_t index);
+
   // --- submit.cc ---
   struct Prepared {
     SubmitRecord record;
@@ -174,6 +188,8 @@ class WorkQueueImpl : public WorkQueue {
   void Prepare(TaskSpec spec, int64_t now, Prepared* prepared);
   absl::Status Resolve(const QueueConfig& config, int64_t now, TaskSpec* spec) const;
   uint64_t RequestHash(const TaskSpec& spec) const;
+  // When the task of a remembered key ended, or later.
+  int64_t EndedAt(const DedupeEntry& entry) const;
   // Finds the task of the same key: sets existing, or an error.
   void FindExisting(QueueEntry& entry, Prepared* prepared);
   absl::Status CheckRoom(const QueueEntry& entry, const TaskSpec& spec, const Prepared& prepared);
@@ -183,9 +199,10 @@ class WorkQueueImpl : public WorkQueue {
   absl::Status SubmitAtomic(std::vector<TaskSpec> specs, int64_t now, std::vector<absl::StatusOr<SubmitOutcome>>* results,
                             bool* wait);
   SubmitOutcome ApplyPrepared(Prepared& prepared, uint64_t id, Lsn lsn, RecordPosition position);
+  absl::Status CheckFits(const QueueConfig& config) const;
   // Finds or makes (auto_create).
-  absl::StatusOr<QueueEntry*> QueueForUse(const std::string& name, int64_t now);
-  absl::StatusOr<QueueEntry*> WriteQueue(QueueRecord record, Reply reply);
+  absl::StatusOr<QueueEntry*> QueueForUse(const std::string& name, Purpose purpose, int64_t now);
+  absl::StatusOr<QueueEntry*> WriteQueue(QueueRecord record, Purpose purpose, Reply reply);
   uint64_t MakeId(uint64_t counter) const { return uint64_t{options_.shard} << 58 | counter; }
 
   // --- lease_operations.cc ---
@@ -218,6 +235,7 @@ class WorkQueueImpl : public WorkQueue {
   void FinishRound(int64_t now);
   absl::Status LeaseTaken(uint32_t consumer, int64_t now);
   void ApplyLeases(uint32_t consumer, const LeaseRecord& record, Lsn lsn, int64_t now);
+  void NoteDescription(uint32_t index, const SubmitRecord& submit);
   void SendAssignments(uint32_t consumer, const LeaseRecord& record, std::vector<CachedSubmit> submits, bool sync);
   absl::Status Subscribe(const std::vector<QueueWeight>& queues, int64_t now, Consumer* consumer);
   void EndWaits(int64_t now);
@@ -239,7 +257,9 @@ class WorkQueueImpl : public WorkQueue {
   const TaskSlot* Visible(uint32_t index) const;
   TaskView ViewOf(const TaskSlot& slot) const;
   void FillFromSubmit(const SubmitRecord& record, TaskView* view) const;
-  void FillFromRecord(const TaskSlot& slot, ViewOptions options, TaskView* view) const;
+  // True if the record told what the submitter had said, too.
+  bool FillFromRecord(const TaskSlot& slot, ViewOptions options, TaskView* view) const;
+  void FillProgress(const TaskSlot& slot, TaskView* view) const;
   void NotifyWaiters(uint32_t index);
   QueueStats StatsOf(const QueueEntry& entry, int64_t now) const;
 
@@ -271,10 +291,12 @@ class WorkQueueImpl : public WorkQueue {
   absl::btree_set<std::pair<int64_t, uint32_t>> expiries_;  // (expire_ms, index) of settled, live, unleased tasks
   absl::flat_hash_map<uint32_t, PendingTask> pending_;
   std::deque<Effect> effects_;
+  absl::flat_hash_map<uint32_t, LeaseNote> lease_notes_;  // by task index; none where there is nothing to note
   absl::flat_hash_map<uint32_t, CachedSubmit> cache_;
   uint64_t cache_bytes_ = 0;
   std::deque<uint64_t> terminal_order_;  // ids, oldest first; may name tasks that are gone
   uint64_t terminal_tasks_ = 0;
+  int64_t evicted_ended_ms_ = 0;         // keys of tasks that ended up to here made room for others
   absl::btree_map<uint32_t, std::vector<uint64_t>> purges_;   // by queue: retention is over, in this Advance
   absl::flat_hash_set<uint32_t> dead_queues_;                    // got a dead task since bounds were last enforced
   uint64_t lowest_counter_ = 1;                                  // no task has a lower one

@@ -61,11 +61,15 @@ grpc::ServerUnaryReactor* AdminService::PutQueue(grpc::CallbackServerContext* co
     if (parsed.ok()) config = *parsed;
     status = parsed.status();
   }
+  if (status.ok() && request->has_flags()) {
+    absl::StatusOr<QueueFlags> parsed = FlagsFromProto(request->flags());
+    if (parsed.ok()) flags = *parsed;
+    status = parsed.status();
+  }
   if (!status.ok()) {
     reactor->Finish(ToGrpcStatus(status));
     return reactor;
   }
-  if (request->has_flags()) flags = QueueFlags{request->flags().paused(), request->flags().closed(), request->flags().draining()};
   rpc_->engine->Post([rpc = rpc_, reactor, name = request->name(), config, flags, response] {
     rpc->queue->PutQueue(name, config, flags, rpc->clock->NowMs(), [rpc, reactor, name, response](absl::Status put) {
       if (put.ok()) put = DescribeQueue(*rpc, name, response);

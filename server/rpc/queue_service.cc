@@ -88,7 +88,7 @@ grpc::ServerUnaryReactor* QueueService::Submit(grpc::CallbackServerContext* cont
   auto* reactor = context->DefaultReactor();
   if (absl::Status status = rpc_->CheckNewWork(); !status.ok()) return Refuse(reactor, status);
   TaskSpec spec;
-  if (absl::Status status = SpecFromProto(request->task(), &spec); !status.ok()) return Refuse(reactor, status);
+  if (absl::Status status = SpecFromProto(request->task(), *rpc_->store, &spec); !status.ok()) return Refuse(reactor, status);
   spec.payload = std::move(*Mutable(request)->mutable_task()->mutable_payload());
   rpc_->engine->Post([rpc = rpc_, reactor, spec = std::move(spec), response]() mutable {
     rpc->queue->Submit(std::move(spec), rpc->clock->NowMs(), [reactor, response](absl::StatusOr<SubmitOutcome> outcome) {
@@ -108,7 +108,7 @@ grpc::ServerUnaryReactor* QueueService::SubmitBatch(grpc::CallbackServerContext*
   auto* reactor = context->DefaultReactor();
   if (absl::Status status = rpc_->CheckNewWork(); !status.ok()) return Refuse(reactor, status);
   if (absl::Status status = CheckBatchSize(request->tasks_size()); !status.ok()) return Refuse(reactor, status);
-  SubmitPlan plan;
+  SubmitPlan plan(rpc_->store);
   for (v1::TaskSpec& task : *Mutable(request)->mutable_tasks()) plan.Add(&task);
   if (plan.payload_bytes() > kSubmitBytesMax) {
     return Refuse(reactor, MakeError(absl::StatusCode::kInvalidArgument, "BATCH_TOO_LARGE",

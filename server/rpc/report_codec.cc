@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "base/errors.h"
+
 namespace wheelpit {
 namespace {
 
@@ -29,12 +32,16 @@ uint64_t EncodedBytes(const v1::Batch& proto) {
   for (const auto& sample : proto.histograms()) bytes += sample.ByteSizeLong();
   for (const auto& sample : proto.native_histograms()) bytes += sample.ByteSizeLong();
   for (const auto& sample : proto.summaries()) bytes += sample.ByteSizeLong();
+  for (const auto& exemplar : proto.exemplars()) bytes += exemplar.ByteSizeLong();
   return bytes;
 }
 
 }  // namespace
 
-ReportHello HelloFromProto(const v1::Hello& proto) {
+absl::StatusOr<ReportHello> HelloFromProto(const v1::Hello& proto) {
+  if (!v1::ValueMode_IsValid(proto.mode())) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_FIELD", absl::StrCat("mode: unknown value ", proto.mode()));
+  }
   ReportHello hello;
   hello.reporter_id = proto.reporter_id();
   hello.incarnation = proto.incarnation();
@@ -70,7 +77,7 @@ ReportBatch BatchFromProto(const v1::Batch& proto) {
   for (const v1::SubDeltas& sub : proto.subs()) batch.subs.push_back({sub.ref(), Column(sub.deltas())});
   batch.encoded_bytes = EncodedBytes(proto);
   batch.unsupported_samples =
-      static_cast<uint32_t>(proto.histograms_size() + proto.native_histograms_size() + proto.summaries_size());
+      static_cast<uint32_t>(proto.histograms_size() + proto.native_histograms_size() + proto.summaries_size() + proto.exemplars_size());
   return batch;
 }
 

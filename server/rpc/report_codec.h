@@ -8,7 +8,8 @@
 
 namespace wheelpit {
 
-ReportHello HelloFromProto(const v1::Hello& proto);
+// kInvalidArgument BAD_FIELD.
+absl::StatusOr<ReportHello> HelloFromProto(const v1::Hello& proto);
 // The columns borrow the message's memory.
 ReportBatch BatchFromProto(const v1::Batch& proto);
 void HelloAckToProto(const HelloOutcome& outcome, const RpcContext& rpc, v1::HelloAck* out);

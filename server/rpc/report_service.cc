@@ -97,7 +97,12 @@ class ReportReactor final : public BidiStream<v1::ReportRequest, v1::ReportRespo
       return Fail(MakeError(absl::StatusCode::kFailedPrecondition, "NO_HELLO", "the first message must be hello"));
     }
     HelloOutcome outcome;
-    auto opened = rpc_->ingest->Open(HelloFromProto(request.hello()), received_ms, &outcome,
+    const absl::StatusOr<ReportHello> hello = HelloFromProto(request.hello());
+    if (!hello.ok()) {
+      ended_ = true;
+      return Fail(hello.status());
+    }
+    auto opened = rpc_->ingest->Open(*hello, received_ms, &outcome,
                                      [weak = std::weak_ptr<ReportReactor>(Self())](absl::Status status) {
                                        if (auto self = weak.lock()) self->Superseded(status);
                                      });
@@ -154,7 +159,9 @@ class UnaryReport : public std::enable_shared_from_this<UnaryReport> {
  private:
   void Open() {
     HelloOutcome outcome;
-    auto opened = rpc_->ingest->Open(HelloFromProto(request_->hello()), received_ms_, &outcome, nullptr);
+    const absl::StatusOr<ReportHello> hello = HelloFromProto(request_->hello());
+    if (!hello.ok()) return reactor_->Finish(ToGrpcStatus(hello.status()));
+    auto opened = rpc_->ingest->Open(*hello, received_ms_, &outcome, nullptr);
     if (!opened.ok()) return reactor_->Finish(ToGrpcStatus(opened.status()));
     stream_ = *std::move(opened);
     HelloAckToProto(outcome, *rpc_, response_->mutable_hello_ack());

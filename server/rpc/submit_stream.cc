@@ -35,7 +35,7 @@ void SubmitStream::OnRequest(Slot* slot) {
       return FinishedLocked(slot);
     }
     if (waiting_ == nullptr) {
-      waiting_ = std::make_shared<Group>();
+      waiting_ = std::make_shared<Group>(rpc_->store);
       post = true;
     }
     bytes_ += request->task().payload().size();

@@ -25,6 +25,7 @@ class SubmitStream final : public BidiStream<v1::SubmitStreamRequest, v1::Submit
  private:
   // Tasks that go to the engine together.
   struct Group {
+    explicit Group(const SeriesStore* store) : plan(store) {}
     SubmitPlan plan;
     bool taken = false;  // by the engine
     bool done = false;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/errors.h"
+#include "server/ingest/families.h"
 #include "server/rpc/status_map.h"
 
 namespace wheelpit {
@@ -26,14 +27,14 @@ BackoffPolicy BackoffFromProto(const v1::Backoff& proto, BackoffPolicy policy) {
   return policy;
 }
 
-absl::Status CountsFromProto(const v1::TaskSpec& proto, TaskSpec* out) {
+absl::Status CountsFromProto(const v1::TaskSpec& proto, const SeriesStore& store, TaskSpec* out) {
   out->counts.reserve(static_cast<size_t>(proto.counts_size()));
   for (const v1::CountedSeries& counted : proto.counts()) {
     std::vector<Labels::Pair> pairs;
     for (const v1::Label& label : counted.labels()) pairs.emplace_back(label.name(), label.value());
-    if (const std::string twice = FindDuplicateLabel(pairs); !twice.empty()) {
-      return BadField(absl::StrCat("counts: label ", Quoted(twice), " appears twice in ", Quoted(counted.name())));
-    }
+    absl::Status allowed = CheckReportName(store, counted.name());
+    allowed.Update(store.CheckLabels(pairs, MetricType::kCounter));
+    if (!allowed.ok()) return BadField(absl::StrCat("counts: ", allowed.message()));
     out->counts.push_back({counted.name(), Labels(std::move(pairs))});
   }
   return absl::OkStatus();
@@ -41,7 +42,7 @@ absl::Status CountsFromProto(const v1::TaskSpec& proto, TaskSpec* out) {
 
 }  // namespace
 
-absl::Status SpecFromProto(const v1::TaskSpec& proto, TaskSpec* out) {
+absl::Status SpecFromProto(const v1::TaskSpec& proto, const SeriesStore& store, TaskSpec* out) {
   out->queue = proto.queue();
   out->content_type = proto.content_type();
   for (const auto& [key, value] : proto.attributes()) out->attributes[key] = value;
@@ -58,7 +59,7 @@ absl::Status SpecFromProto(const v1::TaskSpec& proto, TaskSpec* out) {
   out->has_backoff = proto.has_backoff();
   if (proto.has_backoff()) out->backoff = BackoffFromProto(proto.backoff(), BackoffPolicy());
   out->trace_context = proto.trace_context();
-  return proto.counts().empty() ? absl::OkStatus() : CountsFromProto(proto, out);
+  return proto.counts().empty() ? absl::OkStatus() : CountsFromProto(proto, store, out);
 }
 
 void ViewToProto(TaskView&& view, v1::Task* out) {
@@ -94,6 +95,8 @@ void ViewToProto(TaskView&& view, v1::Task* out) {
   if (!view.result.empty()) out->set_result(std::move(view.result));
   if (!view.result_content_type.empty()) out->set_result_content_type(std::move(view.result_content_type));
   out->set_result_size_bytes(view.result_size_bytes);
+  out->set_progress_percent(view.progress_percent);
+  if (!view.progress_note.empty()) out->set_progress_note(std::move(view.progress_note));
   if (!(view.backoff == BackoffPolicy())) BackoffToProto(view.backoff, out->mutable_backoff());
 }
 
@@ -114,7 +117,7 @@ void SubmitResultToProto(const absl::StatusOr<SubmitOutcome>& outcome, v1::Submi
 
 void SubmitPlan::Add(v1::TaskSpec* proto) {
   TaskSpec spec;
-  absl::Status status = SpecFromProto(*proto, &spec);
+  absl::Status status = SpecFromProto(*proto, *store_, &spec);
   payload_bytes_ += proto->payload().size();
   outcomes_.push_back(status.ok() ? absl::UnknownError("no outcome") : status);
   if (!status.ok()) {
@@ -230,9 +233,13 @@ std::vector<LeaseRef> LeasesFromProto(const google::protobuf::RepeatedPtrField<v
 }
 
 absl::StatusOr<QueueConfig> ConfigFromProto(const v1::QueueConfig& proto, const QueueConfig& defaults) {
-  if (!proto.fairness_weights().empty() || proto.has_starvation_share() || proto.max_in_flight() != 0 ||
-      proto.max_in_flight_per_key() != 0 || proto.dispatch_rate() != 0 || proto.submit_rate() != 0) {
-    return MakeError(absl::StatusCode::kUnimplemented, "", "fairness, in-flight limits and rates of a queue are not in this version");
+  // Accepting them would promise what nothing keeps.
+  const std::pair<const char*, bool> unsupported[] = {
+      {"fairness_weights", !proto.fairness_weights().empty()}, {"starvation_share", proto.has_starvation_share()},
+      {"max_in_flight", proto.max_in_flight() != 0},           {"max_in_flight_per_key", proto.max_in_flight_per_key() != 0},
+      {"dispatch_rate", proto.dispatch_rate() != 0},           {"submit_rate", proto.submit_rate() != 0}};
+  for (const auto& [field, set] : unsupported) {
+    if (set) return BadField(absl::StrCat("config.", field, ": not supported yet"));
   }
   QueueConfig config = defaults;
   if (proto.lease_ttl_ms() != 0) config.lease_ttl_ms = proto.lease_ttl_ms();
@@ -253,6 +260,13 @@ absl::StatusOr<QueueConfig> ConfigFromProto(const v1::QueueConfig& proto, const 
   if (proto.wait_target_ms() != 0) config.wait_target_ms = proto.wait_target_ms();
   config.service_time_ms = proto.service_time_ms();
   return config;
+}
+
+absl::StatusOr<QueueFlags> FlagsFromProto(const v1::QueueFlags& proto) {
+  if (proto.draining()) {
+    return BadField("flags.draining: not supported yet; set closed, and wait until no live task is left");
+  }
+  return QueueFlags{proto.paused(), proto.closed(), false};
 }
 
 void QueueInfoToProto(const QueueStats& stats, v1::QueueInfo* out) {

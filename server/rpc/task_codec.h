@@ -9,14 +9,15 @@
 #include "server/model/queue_stats.h"
 #include "server/model/task.h"
 #include "server/queue/work_queue.h"
+#include "server/series/series_store.h"
 #include "wheelpit/v1/admin.pb.h"
 #include "wheelpit/v1/queue.pb.h"
 #include "wheelpit/v1/types.pb.h"
 
 namespace wheelpit {
 
-// Everything but the payload, which the caller copies or moves. INVALID_ARGUMENT BAD_FIELD.
-absl::Status SpecFromProto(const v1::TaskSpec& proto, TaskSpec* out);
+// Everything but the payload, which the caller copies or moves. `store` knows which series may be counted. INVALID_ARGUMENT BAD_FIELD.
+absl::Status SpecFromProto(const v1::TaskSpec& proto, const SeriesStore& store, TaskSpec* out);
 // Moves what the view owns.
 void ViewToProto(TaskView&& view, v1::Task* out);
 void AssignmentToProto(Assignment&& assignment, v1::Assignment* out);
@@ -25,6 +26,8 @@ void SubmitResultToProto(const absl::StatusOr<SubmitOutcome>& outcome, v1::Submi
 // Tasks on their way into one SubmitBatch. Those that do not even parse have their answer at once and do not reach the queue.
 class SubmitPlan {
  public:
+  // `store` outlives it.
+  explicit SubmitPlan(const SeriesStore* store) : store_(store) {}
   // Takes the payload out of the message.
   void Add(v1::TaskSpec* proto);
   size_t size() const { return outcomes_.size(); }
@@ -39,6 +42,7 @@ class SubmitPlan {
   const std::vector<absl::StatusOr<SubmitOutcome>>& outcomes() const { return outcomes_; }
 
  private:
+  const SeriesStore* store_;
   std::vector<TaskSpec> specs_;
   std::vector<size_t> open_;
   std::vector<absl::StatusOr<SubmitOutcome>> outcomes_;
@@ -77,6 +81,8 @@ std::vector<LeaseRef> LeasesFromProto(const google::protobuf::RepeatedPtrField<v
 
 // Unset and 0 mean the defaults, as in the proto's comments. BAD_FIELD for what this version cannot do.
 absl::StatusOr<QueueConfig> ConfigFromProto(const v1::QueueConfig& proto, const QueueConfig& defaults);
+// BAD_FIELD as above.
+absl::StatusOr<QueueFlags> FlagsFromProto(const v1::QueueFlags& proto);
 void QueueInfoToProto(const QueueStats& stats, v1::QueueInfo* out);
 
 }  // namespace wheelpit

@@ -137,9 +137,21 @@ absl::StatusOr<WorkStream::Action> WorkStream::OnMessage(v1::WorkRequest* reques
       });
     case v1::WorkRequest::kHello:
       return BadField("hello comes once");
+    case v1::WorkRequest::kProgress: {
+      v1::WorkProgress* progress = request->mutable_progress();
+      WHEELPIT_ASSIGN_OR_RETURN(const TaskId task, ParseTaskId(progress->lease().task_id()));
+      const LeaseRef lease{task, LeaseToken{progress->lease().token()}};
+      return Action([this, lease, percent = progress->percent(), note = std::move(*progress->mutable_note())](int64_t now) mutable {
+        SignOfLife(now);
+        const absl::Status kept = rpc_->queue->Progress(lease, percent, std::move(note), now);
+        // A lease that was lost meanwhile is told of elsewhere.
+        if (!absl::IsInvalidArgument(kept)) return;
+        MutexLock lock(&mu_);
+        CloseLocked(kept);
+      });
+    }
     case v1::WorkRequest::kHeartbeat:
     case v1::WorkRequest::kStarted:         // nothing is recalled, so whether it was started changes nothing
-    case v1::WorkRequest::kProgress:        // not kept
     case v1::WorkRequest::MESSAGE_NOT_SET:  // a kind that a later version knows
       break;
   }

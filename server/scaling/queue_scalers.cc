@@ -134,7 +134,7 @@ bool QueueScalers::Append(const std::map<uint32_t, ScalingState>& states) {
     record.type = RecordType::kScale;
     record.meta = metas.back();
   }
-  if (!journal_->Append(absl::MakeConstSpan(records), nullptr).ok()) return false;
+  if (!journal_->AppendOngoing(absl::MakeConstSpan(records), nullptr).ok()) return false;
   for (const auto& [number, state] : states) {
     saved_[number] = state;
     entries_.at(number).last = state;

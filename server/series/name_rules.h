@@ -5,12 +5,11 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "base/utf8.h"
 #include "server/model/metric.h"
 
 namespace wheelpit {
 
-// Strict: no overlong forms, no surrogates, at most U+10FFFF. NUL is valid.
-bool IsValidUtf8(absl::string_view text);
 // `[a-zA-Z_:][a-zA-Z0-9_:]*`
 bool IsLegacyMetricName(absl::string_view name);
 // `[a-zA-Z_][a-zA-Z0-9_]*`

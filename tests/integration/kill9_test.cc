@@ -83,7 +83,7 @@ class Kill9Test : public testing::Test {
     options.binary = SERVER_BINARY;
     options.data_dir = folder_.path() + "/state";
     // Small, so that segments are recycled and checkpoints are under way when the end comes. Short leases: a lost one comes back soon.
-    options.flags = {"--journal_segment_bytes=1MiB", "--journal_checkpoint_bytes=1MiB", "--journal_checkpoint_interval=1s",
+    options.flags = {"--journal_segment_bytes=1MiB", "--queue_payload_bytes_max=512KiB", "--journal_checkpoint_bytes=1MiB", "--journal_checkpoint_interval=1s",
                       "--queue_lease_ttl=2s",         "--queue_session_grace=1s",        "--queue_max_losses=100",
                      "--journal_disk_low_bytes=0",   "--journal_disk_low_percent=0"};
     for (const char* door : {"grpc", "http", "apis"}) options.flags.push_back(absl::StrCat("--", door, "_port=", PortForRestarts()));

@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import unittest
@@ -108,6 +109,93 @@ class GatewayTest(ServerTest):
         self.assertEqual(done["state"], "TASK_STATE_SUCCEEDED")
         result = self.server.request("GET", f"/v1/tasks/{task['id']}/result")[2]
         self.assertEqual(result.decode().split()[0], hashlib.sha256(payload).hexdigest())
+
+
+class HostileInputTest(ServerTest):
+    """No input takes the server down, now or at its next start, and each refusal says what was wrong, as JSON that parses."""
+
+    def raw(self, head, body=b""):
+        """(status, body) of a request written as bytes."""
+        host, port = self.server.http.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            try:
+                connection.sendall(head + b"\r\n\r\n" + body)
+            except OSError:
+                pass  # answered before all was read
+            answer = b""
+            while True:
+                try:
+                    piece = connection.recv(65536)
+                except ConnectionResetError:
+                    break
+                if not piece:
+                    break
+                answer += piece
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), body
+
+    def post(self, path, *headers, body=b"x"):
+        lines = [b"POST %s HTTP/1.1" % path, b"Host: a", b"Connection: close", b"Content-Length: %d" % len(body), *headers]
+        return self.raw(b"\r\n".join(lines), body)
+
+    def refused(self, status, reason, *request):
+        got, body = self.post(*request)
+        self.assertEqual((got, json.loads(body.decode())["error"]["reason"]), (status, reason), request)
+
+    def test_text_that_is_no_utf8_is_refused_and_no_start_meets_it(self):
+        queue = b"/v1/queues/hostile/tasks"
+        for header in (b"Idempotency-Key: \xff", b"Content-Type: text/\xc3", b"traceparent: \x80", b"X-Task-Attribute: a=\xff",
+                       b"X-Task-Attribute: \xff=a", b"X-Task-Priority: \xff"):
+            self.refused(400, "BAD_FIELD", queue, header)
+        self.refused(400, "BAD_FIELD", b"/v1/queues/%ff%00/tasks")
+        self.refused(400, "BAD_FIELD", b"/heavywork", b"Idempotency-Key: \xff\xfe")
+        status, body = self.raw(b"GET /v1/tasks/%ff HTTP/1.1\r\nHost: a\r\nConnection: close")
+        self.assertEqual((status, json.loads(body.decode())["error"]["reason"]), (400, "BAD_FIELD"))
+        status, body = self.raw(b"GET /api/v1/query?query=%ff HTTP/1.1\r\nHost: a\r\nConnection: close")
+        self.assertEqual((status, json.loads(body.decode())["errorType"]), (400, "bad_data"))
+        status, _ = self.post(queue, b"X-Task-Attribute: n=\xe2\x82\xac", body=bytes(range(256)))
+        self.assertEqual(status, 202)
+        self.server.kill9()
+        self.server.start()
+        self.assertEqual(self.server.request("GET", "/readyz")[0], 200)
+
+    def test_numbers_and_durations_without_measure_are_refused(self):
+        queue = b"/v1/queues/hostile/tasks"
+        for header, why in ((b"X-Task-Delay: 1e30h", "BAD_FIELD"), (b"X-Task-Delay: nan", "BAD_FIELD"), (b"X-Task-Delay: -5s", "BAD_FIELD"),
+                            (b"X-Task-Delay: 99999999999h", "OUT_OF_LIMITS"), (b"X-Task-Lease-TTL: 100000h", "OUT_OF_LIMITS"),
+                            (b"X-Task-Not-Before-Ms: 9223372036854775807", "OUT_OF_LIMITS"),
+                            (b"X-Task-Not-Before-Ms: -9223372036854775808", "BAD_FIELD"),
+                            (b"X-Task-Not-Before-Ms: 9223372036854775808", "BAD_FIELD"),
+                            (b"X-Task-Expire-At-Ms: 9223372036854775807", "OUT_OF_LIMITS"), (b"X-Task-Priority: 8", "OUT_OF_LIMITS"),
+                            (b"X-Task-Priority: 99999999999", "BAD_FIELD"), (b"X-Task-Max-Attempts: -1", "BAD_FIELD"),
+                            (b"X-Task-Max-Attempts: 4294967295", "OUT_OF_LIMITS"), (b"X-Task-Attempt-Timeout: 1ns", "BAD_FIELD")):
+            self.refused(400, why, queue, header)
+        for wait, why in (("-1s", "OUT_OF_LIMITS"), ("11m", "OUT_OF_LIMITS"), ("1e99h", "BAD_FIELD"), ("nan", "BAD_FIELD")):
+            answer = self.server.request("GET", f"/v1/tasks/0-1?wait={wait}")
+            self.assertEqual((answer[0], reason(answer)), (400, why))
+        for time in ("nan", "1e400", "-1e300", "x"):
+            self.assertEqual(self.server.request("GET", f"/api/v1/query?query=1&time={time}")[0], 400)
+        for query in ("(" * 5000, "-" * 5000 + "1", "rate(x[1e300s])", "x offset 99999999999y", '{a=~"' + "(" * 500 + '"}'):
+            status, answer = self.server.json("POST", "/api/v1/query", urllib.parse.urlencode({"query": query}),
+                                              {"Content-Type": "application/x-www-form-urlencoded"})
+            self.assertEqual((status, answer["errorType"]), (400, "bad_data"), query[:40])
+
+    def test_what_is_too_long_or_too_many_is_refused(self):
+        queue = b"/v1/queues/hostile/tasks"
+        self.refused(400, "BAD_FIELD", queue, b"Idempotency-Key: " + b"k" * 129)
+        self.refused(400, "BAD_FIELD", queue, b"Content-Type: " + b"t" * 256)
+        self.refused(400, "BAD_FIELD", queue, b"X-Task-Attribute: a=" + b"v" * 5000)
+        self.refused(400, "BAD_FIELD", queue, *(b"X-Task-Attribute: a%d=v" % i for i in range(33)))
+        self.refused(400, "BAD_FIELD", queue, b"X-Task-Fairness-Key: tenant")
+        self.refused(400, "BAD_FIELD", queue, b"X-Task-Bogus: 1")
+        self.refused(400, "BAD_FIELD", b"/v1/queues/" + b"q" * 64 + b"/tasks")
+        self.assertEqual(self.post(queue, *(b"A: b" for _ in range(10_000)))[0], 431)
+        self.assertEqual(self.post(queue, b"A: " + b"b" * 1_000_000)[0], 431)
+        self.assertEqual(self.post(b"/v1/queues/" + b"q" * 100_000 + b"/tasks")[0], 414)
+        for length in (b"-1", b"1e3", b"99999999999999999999"):
+            self.assertIn(self.raw(b"POST /heavywork HTTP/1.1\r\nHost: a\r\nContent-Length: " + length)[0], (400, 413))
+        self.assertEqual(self.raw(b"POST /heavywork HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked", b"ffffffffffffffffffff\r\n")[0], 400)
+        self.assertEqual(self.server.request("GET", "/healthz")[0], 200)
 
 
 class TaskRoutesTest(ServerTest):

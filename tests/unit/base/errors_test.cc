@@ -43,6 +43,12 @@ TEST(QuotedTest, EscapesOutsideText) {
   EXPECT_EQ(Quoted("Größe"), "\"Größe\"");
 }
 
+TEST(QuotedTest, BytesThatAreNoTextAreShownInHex) {
+  EXPECT_EQ(Quoted("a\xff"), "\"a\\xff\"");
+  EXPECT_EQ(Quoted("\xc3\x9f\x80"), "\"\\xc3\\x9f\\x80\"");
+  EXPECT_EQ(Quoted(std::string(200, '\x80')).size(), 128 * 4 + 5u);
+}
+
 TEST(QuotedTest, CutsAt128BytesBetweenCharacters) {
   EXPECT_EQ(Quoted(std::string(128, 'x')), "\"" + std::string(128, 'x') + "\"");
   EXPECT_EQ(Quoted(std::string(129, 'x')), "\"" + std::string(128, 'x') + "...\"");

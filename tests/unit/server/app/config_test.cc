@@ -63,6 +63,21 @@ TEST(ServerConfigTest, WrongOptionsStopTheStartAndNameTheNearestRightOne) {
   EXPECT_FALSE(Load({"--apis_key_file=k.pem"})->status.ok());
 }
 
+TEST(ServerConfigTest, WhatClientsMaySendMustFitIntoASegment) {
+  const auto message = [](const std::vector<std::string>& args) { return std::string(Load(args)->status.message()); };
+  EXPECT_THAT(message({"--journal_segment_bytes=1MiB"}),
+              testing::AllOf(testing::HasSubstr("queue_payload_bytes_max=1MiB"), testing::HasSubstr("journal_segment_bytes=1MiB")));
+  EXPECT_THAT(message({"--journal_segment_bytes=8MiB", "--queue_payload_bytes_max=16MiB"}),
+              testing::AllOf(testing::HasSubstr("queue_payload_bytes_max=16MiB"), testing::HasSubstr("journal_segment_bytes=8MiB")));
+  EXPECT_THAT(message({"--journal_segment_bytes=1MiB", "--queue_payload_bytes_max=1k", "--queue_result_bytes_max=1MiB"}),
+              testing::HasSubstr("queue_result_bytes_max=1MiB"));
+  EXPECT_EQ(message({"--journal_segment_bytes=2MiB"}), "");
+  EXPECT_EQ(message({"--journal_segment_bytes=1MiB", "--queue_payload_bytes_max=900KiB"}), "");
+  EXPECT_EQ(message({"--journal=memory", "--journal_segment_bytes=1MiB"}), "") << "no segments there";
+  const auto small = Load({"--journal_segment_bytes=1MiB", "--queue_payload_bytes_max=1k"});
+  EXPECT_LT(small->config.engine.ingest.batch_bytes_max, SegmentedLog::PayloadBytesMax(small->config.log));
+}
+
 TEST(ServerConfigTest, AFileWithAWrongOrDoubleKeyIsRefused) {
   ServerConfig config;
   OptionTable table;

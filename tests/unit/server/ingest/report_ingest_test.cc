@@ -406,6 +406,46 @@ TEST_F(ReportIngestTest, SubDeltasPlaceGrowthSecondBySecond) {
   EXPECT_EQ(p_->Increase("x_total", 1'003'000, 1000), 2);
 }
 
+TEST_F(ReportIngestTest, NothingInABatchIsLeftOutWithoutAWord) {
+  auto s = Open();
+  s->Apply(Batch(1).Define(0, "x_total").Define(1, "g").Count(0, 1).Gauge(1, 1), now_);
+  TestBatch orphan = Batch(2).Count(0, 1);
+  orphan.subs = {{7, {1}}};
+  EXPECT_EQ(s->Apply(orphan, now_)->reason(), "BAD_BATCH") << "subs of no sample";
+  TestBatch twice = Batch(2).Count(0, 2);
+  twice.subs = {{0, {2}}, {0, {1, 1}}};
+  EXPECT_EQ(s->Apply(twice, now_)->reason(), "BAD_BATCH");
+  TestBatch wrapped = Batch(2).Count(0, 1);
+  wrapped.subs = {{0, {~uint64_t{0}, 2}}};
+  EXPECT_THAT(FirstReject(s->Apply(wrapped, now_)), testing::StartsWith("0 SUB_SUM_MISMATCH"));
+  TestBatch bounds = Batch(3).Type("h_total", MetricType::kCounter).Define(2, "h_total").Count(2, 1);
+  bounds.families[0].bucket_bounds = {1, 2};
+  EXPECT_EQ(FirstReject(s->Apply(bounds, now_)), "0 BAD_BUCKETS: metric \"h_total\": a counter has no bucket bounds");
+  EXPECT_THAT(FirstReject(s->Apply(Batch(4).Type("m", MetricType::kGauge, static_cast<GaugeMerge>(99)).Define(3, "m").Gauge(3, 1), now_)),
+              testing::StartsWith("0 BAD_FIELD"));
+  EXPECT_THAT(FirstReject(s->Apply(Batch(5).Type("t", static_cast<MetricType>(99)).Define(4, "t").Gauge(4, 1), now_)),
+              testing::StartsWith("0 UNSUPPORTED_TYPE"));
+  TestBatch backwards = Batch(6).Count(0, 1);
+  backwards.interval_ms = -1;
+  EXPECT_EQ(s->Apply(backwards, now_)->reason(), "BAD_BATCH");
+  EXPECT_EQ(p_->Total("x_total"), 1);
+}
+
+TEST_F(ReportIngestTest, SpansWithoutMeasureKeepTheirCountsAndTheReportersLife) {
+  auto s = Open();
+  TestBatch batch = Batch(1).Define(0, "x_total").Count(0, 50);
+  batch.interval_ms = std::numeric_limits<int64_t>::max();
+  batch.age_ms = std::numeric_limits<int64_t>::max();
+  EXPECT_EQ(FirstReject(s->Apply(batch, now_)), "");
+  TestBatch future = Batch(2).Count(0, 7);
+  future.age_ms = std::numeric_limits<int64_t>::min();
+  EXPECT_EQ(FirstReject(s->Apply(future, now_)), "");
+  EXPECT_EQ(p_->Total("x_total"), 57);
+  EXPECT_EQ(p_->FreshnessOf("x_total", now_ + 1000), Freshness::kLive);
+  Restart();
+  EXPECT_EQ(p_->Total("x_total"), 57);
+}
+
 TEST_F(ReportIngestTest, ALongIntervalIsSpread) {
   auto s = Open();
   TestBatch batch = Batch(1).Define(0, "x_total").Count(0, 50);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -118,7 +119,15 @@ class LogLife {
   void Close() { log_.reset(); }
 
   // Appends one record; its lsn, or 0 when refused.
+  Lsn AppendOngoing(size_t payload_bytes) {
+    return Append(payload_bytes, [this](const RecordView& record) { return log_->AppendOngoing({record}, &position_); });
+  }
   Lsn Append(size_t payload_bytes, bool reserved = false) {
+    return Append(payload_bytes, [this, reserved](const RecordView& record) {
+      return reserved ? log_->AppendReserved({record}, &position_) : log_->Append({record}, &position_);
+    });
+  }
+  Lsn Append(size_t payload_bytes, const std::function<absl::StatusOr<Lsn>(const RecordView&)>& append) {
     const Lsn lsn = log_->last_lsn() + 1;
     const std::string payload = PayloadOf(lsn, payload_bytes);
     RecordView record;
@@ -126,8 +135,7 @@ class LogLife {
     record.id = lsn;
     record.meta = "meta";
     record.payload = payload;
-    const auto appended =
-        reserved ? log_->AppendReserved({record}, &position_) : log_->Append({record}, &position_);
+    const auto appended = append(record);
     append_status_ = appended.status();
     if (!appended.ok()) return 0;
     EXPECT_EQ(*appended, lsn);

@@ -223,6 +223,79 @@ TEST_F(SegmentedLogTest, LowDiskRefusesNewWorkTakesOldWorkAndHeals) {
   EXPECT_EQ(again.fold().state(), before);
 }
 
+TEST_F(SegmentedLogTest, OldWorkGoesOnUntilOnlyTheReserveIsFree) {
+  options_.disk_low_bytes = 64 << 10;  // the reserve: 16 KiB
+  LogLife life(&disk_, options_);
+  disk_.SetDiskBytes(1 << 20);
+  life.Append(10);
+  life.log().Commit();
+  const auto leave = [&](uint64_t free_bytes) {
+    disk_.SetDiskBytes((1 << 20) - life.log().Usage().free_bytes + free_bytes);
+    ASSERT_EQ(life.log().Usage().free_bytes, free_bytes);
+    life.log().Commit();
+  };
+  leave(60 << 10);
+  EXPECT_EQ(life.Append(10), 0u);
+  EXPECT_EQ(ErrorReason(life.append_status()), "DISK_LOW");
+  // New segments may be made of what is more than the reserve's size, and no others.
+  size_t ongoing = 0;
+  while (life.AppendOngoing(500) != 0) {
+    if (++ongoing % 3 == 0) life.log().Commit();
+    ASSERT_LT(ongoing, 1000u);
+  }
+  EXPECT_EQ(ErrorReason(life.append_status()), "DISK_LOW");
+  EXPECT_GT(ongoing, 4 * 8192 / 600u);
+  life.log().Commit();
+  EXPECT_GE(life.log().Usage().free_bytes, 16u << 10);
+  EXPECT_EQ(Files("reserve-"), 2u) << "for ends of tasks";
+  EXPECT_NE(life.Append(10, true), 0u);
+  life.log().Commit();
+  disk_.SetDiskBytes(1 << 20);
+  EXPECT_NE(life.AppendOngoing(10), 0u);
+  life.log().Commit();
+  EXPECT_FALSE(life.log().Usage().disk_low) << "heals by itself";
+}
+
+TEST_F(SegmentedLogTest, BelowTheReserveOnlyEndsOfTasksAreTaken) {
+  options_.disk_low_bytes = 64 << 10;
+  LogLife life(&disk_, options_);
+  life.Append(10);
+  life.log().Commit();
+  const uint64_t before = life.log().Usage().free_bytes;
+  disk_.SetDiskBytes(40'000);  // 3 files of 8 KiB and VERSION are there
+  const uint64_t free_bytes = life.log().Usage().free_bytes;
+  ASSERT_LT(free_bytes, before);
+  ASSERT_LT(free_bytes, 16u << 10);
+  life.log().Commit();
+  EXPECT_EQ(life.Append(10), 0u);
+  EXPECT_EQ(life.AppendOngoing(10), 0u);
+  EXPECT_EQ(ErrorReason(life.append_status()), "DISK_LOW");
+  EXPECT_NE(life.Append(10, true), 0u);
+  disk_.SetDiskBytes(60'000);
+  EXPECT_EQ(life.Append(10), 0u);
+  EXPECT_NE(life.AppendOngoing(10), 0u);
+}
+
+TEST_F(SegmentedLogTest, ThePayloadLimitIsWhatARecordTakesWithTheLargestMeta) {
+  for (const uint64_t segment_bytes : {uint64_t{1} << 20, uint64_t{64} << 20}) {
+    options_.segment_bytes = segment_bytes;
+    LogLife life(&disk_, options_);
+    ASSERT_TRUE(life.status().ok());
+    const uint64_t most = life.log().payload_bytes_max();
+    EXPECT_EQ(most, SegmentedLog::PayloadBytesMax(options_));
+    RecordView record;
+    record.type = RecordType::kSubmit;
+    const std::string meta(kRecordMetaMax, 'm');
+    const std::string payload(most + 1, 'p');
+    record.meta = meta;
+    record.payload = absl::string_view(payload).substr(0, most);
+    EXPECT_TRUE(life.log().Append({record}, nullptr).ok());
+    record.payload = payload;
+    EXPECT_EQ(ErrorReason(life.log().Append({record}, nullptr).status()), "RECORD_TOO_LARGE");
+    life.Close();
+  }
+}
+
 TEST_F(SegmentedLogTest, AFullDiskInTheMiddleOfAWriteIsTriedAgain) {
   LogLife life(&disk_, options_);
   life.Append(10);

@@ -32,6 +32,7 @@ class KeptJournal : public Journal {
     return next;
   }
   void FailAppends(absl::Status status) { refusal_ = std::move(status); }
+  void FailOngoing(absl::Status status) { ongoing_refusal_ = std::move(status); }
   void FailReserved(absl::Status status) { reserved_refusal_ = std::move(status); }
   void DamagePayload(RecordPosition position) { damaged_.push_back(position.packed); }
   const std::vector<OwnedRecord>& records() const { return records_; }
@@ -61,6 +62,10 @@ class KeptJournal : public Journal {
   }
   absl::StatusOr<Lsn> Append(absl::Span<const RecordView> records, RecordPosition* positions) override {
     if (!refusal_.ok()) return refusal_;
+    return AppendReserved(records, positions);
+  }
+  absl::StatusOr<Lsn> AppendOngoing(absl::Span<const RecordView> records, RecordPosition* positions) override {
+    if (!ongoing_refusal_.ok()) return ongoing_refusal_;
     return AppendReserved(records, positions);
   }
   absl::StatusOr<Lsn> AppendReserved(absl::Span<const RecordView> records, RecordPosition* positions) override {
@@ -119,6 +124,7 @@ class KeptJournal : public Journal {
   std::vector<OwnedRecord> records_;
   Lsn durable_ = 0;
   absl::Status refusal_;
+  absl::Status ongoing_refusal_;
   absl::Status reserved_refusal_;
   std::vector<uint64_t> damaged_;
   std::map<uint64_t, std::pair<int, int64_t>> pins_;

@@ -361,6 +361,123 @@ TEST_F(LeaseTest, LowDiskStillGivesOutWhatWasTaken) {
   EXPECT_EQ(Lease().size(), 1u);
 }
 
+TEST_F(LeaseTest, BelowTheReserveNothingIsLeasedAndEndsGoOn) {
+  MustSubmit(Spec("one"));
+  MustSubmit(Spec("two"));
+  const Assignment lease = MustLease();
+  const absl::Status low = MakeError(absl::StatusCode::kResourceExhausted, "DISK_LOW", "low");
+  journal_->FailAppends(low);
+  journal_->FailOngoing(low);
+  EXPECT_TRUE(Lease().empty());
+  EXPECT_REASON(Put(options_.queue_defaults, std::nullopt), kResourceExhausted, "DISK_LOW");
+  EXPECT_TRUE(Complete(lease).status.ok());
+  EXPECT_EQ(CountOf(TaskState::kReady), 1u);
+  journal_->FailOngoing(absl::OkStatus());
+  now_ += 1000;
+  EXPECT_EQ(Lease().size(), 1u) << "it heals by itself, while submits are refused still";
+}
+
+// All but the payload, when the SUBMIT record has gone with its segment.
+TEST_F(LeaseTest, AnEndedTaskStillSaysWhatWasSubmitted) {
+  TaskSpec spec = Keyed("key", "payload");
+  spec.content_type = "text/plain";
+  spec.attributes = {{"a", "1"}, {"b", "2"}};
+  spec.trace_context = "00-trace";
+  spec.delay_ms = 1;
+  const auto submit = [&](std::string key, std::string content_type = "text/plain") {
+    TaskSpec one = spec;
+    one.idempotency_key = std::move(key);
+    one.content_type = std::move(content_type);
+    if (one.idempotency_key == "expires") one.expire_at_ms = now_ + 10'000;
+    if (one.idempotency_key == "long") one.attributes["c"] = std::string(1000, 'c');
+    const TaskId id = MustSubmit(one);
+    for (size_t i = journal_->records().size(); i > 0; --i) {
+      if (journal_->records()[i - 1].type == RecordType::kSubmit) {
+        submits_[id.value] = i;
+        break;
+      }
+    }
+    return id;
+  };
+  const TaskId cancelled = submit("cancelled");
+  ASSERT_TRUE(Cancel(cancelled).ok());
+  const TaskId expired = submit("expires");
+  Pass(10'000);
+  const TaskId done = submit("done");
+  Pass(5);
+  Complete(MustLease());
+  const TaskId lengthy = submit("long");
+  Pass(5);
+  Complete(MustLease());
+  const TaskId late = submit("late", std::string(255, 'x'));
+  Pass(5);
+  const Assignment lost = MustLease();
+  Pass(40'000);  // its lease is over, nobody has it
+  ASSERT_TRUE(Complete(lost, "result").status.ok());
+  const TaskId restarted = submit("restarted");
+  Pass(5);
+  const Assignment before = MustLease();
+  Crash();
+  ASSERT_TRUE(Complete(before).status.ok());
+  for (const auto& [id, lsn] : submits_) journal_->DamagePayload(RecordPosition{lsn});
+  for (int life = 0; life < 2; ++life) {
+    const std::pair<TaskId, std::string> ended[] = {
+        {cancelled, "cancelled"}, {expired, "expires"}, {done, "done"}, {lengthy, "long"}, {late, "late"}, {restarted, "restarted"}};
+    for (const auto& [id, key] : ended) {
+      const TaskView view = View(id);
+      EXPECT_EQ(view.idempotency_key, key);
+      EXPECT_EQ(view.content_type, key == "late" ? std::string(255, 'x') : "text/plain") << key;
+      EXPECT_EQ(view.attributes.at("b"), "2") << key;
+      EXPECT_EQ(view.attributes.size(), key == "long" ? 3u : 2u) << key;
+      EXPECT_EQ(view.trace_context, "00-trace") << key;
+      EXPECT_GT(view.not_before_ms, 0) << key;
+      EXPECT_EQ(view.payload, "") << key;
+    }
+    EXPECT_EQ(View(late).result, "result");
+    queue_.reset();
+    Start();
+  }
+}
+
+TEST_F(LeaseTest, ATaskThatSaidNothingKeepsNoRecordForIt) {
+  MustSubmit(Spec());
+  Complete(MustLease());
+  Settle();
+  EXPECT_TRUE(journal_->pins().empty());
+}
+
+TEST_F(LeaseTest, ProgressIsShownWhileTheLeaseLasts) {
+  const TaskId id = MustSubmit(Spec());
+  const Assignment lease = MustLease();
+  const LeaseRef ref{id, lease.token};
+  EXPECT_EQ(View(id).progress_percent, 0u);
+  EXPECT_TRUE(queue_->Progress(ref, 40, "half", now_).ok());
+  EXPECT_TRUE(queue_->Progress(ref, 60, "more", now_).ok());
+  EXPECT_EQ(View(id).progress_percent, 60u);
+  EXPECT_EQ(View(id).progress_note, "more");
+  EXPECT_EQ(queue_->ListTasks({"q", {}, {}, 10}, now_)->at(0).progress_note, "more");
+  EXPECT_REASON(queue_->Progress(ref, 101, "", now_), kInvalidArgument, "BAD_FIELD");
+  EXPECT_REASON(queue_->Progress(ref, 1, std::string(1025, 'x'), now_), kInvalidArgument, "BAD_FIELD");
+  EXPECT_REASON(queue_->Progress({id, LeaseToken{lease.token.value + 1}}, 1, "", now_), kFailedPrecondition, "LEASE_LOST");
+  EXPECT_TRUE(Release(lease).status.ok());
+  Settle();
+  EXPECT_EQ(View(id).progress_note, "");
+  EXPECT_REASON(queue_->Progress(ref, 70, "", now_), kFailedPrecondition, "LEASE_LOST");
+  const Assignment next = MustLease();
+  EXPECT_EQ(View(id).progress_percent, 0u);
+  EXPECT_TRUE(Complete(next).status.ok());
+}
+
+TEST_F(LeaseTest, AnErrorTextIsCutBetweenCharacters) {
+  const TaskId id = MustSubmit(Spec());
+  const Assignment lease = MustLease();
+  std::string error(4095, 'e');
+  error += "\xe2\x82\xac and more";
+  queue_->Fail({{id, lease.token, error, false, 0}}, 0, now_, [](auto) {});
+  Commit();
+  EXPECT_EQ(View(id).last_error, std::string(4095, 'e'));
+}
+
 TEST_F(LeaseTest, RefusedLeaseRecordGivesTheTaskBack) {
   MustSubmit(Spec());
   journal_->FailReserved(MakeError(absl::StatusCode::kResourceExhausted, "DISK_LOW", "low"));

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -210,6 +211,7 @@ class QueueTest : public ::testing::Test {
   }
 
   WorkQueueOptions options_;
+  std::map<uint64_t, Lsn> submits_;  // by task, where a test wants to know
   int64_t now_ = kStart;
   uint64_t epoch_ = 0;
   Rng rng_{7};

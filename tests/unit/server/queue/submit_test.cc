@@ -1,3 +1,4 @@
+#include "gmock/gmock.h"
 #include "tests/unit/server/queue/queue_fixture.h"
 
 namespace wheelpit {
@@ -130,6 +131,60 @@ TEST_F(SubmitTest, AtTheKeyBoundTheLongestEndedKeyMakesRoom) {
   EXPECT_TRUE(Submit(Keyed("b")).ok());
 }
 
+// Each key is as old as its task's end, whatever the window of its queue.
+TEST_F(SubmitTest, AtTheKeyBoundAgeCountsAndNotTheWindow) {
+  for (const int64_t window_ms : {60'000LL, 7LL * 86'400'000}) {
+    for (const int64_t retention_ms : {0LL, 3'600'000LL}) {
+      options_.dedupe_entries_max = 1;
+      options_.queue_defaults.dedupe_window_ms = 3'600'000;
+      Restart(options_);
+      QueueConfig config = options_.queue_defaults;
+      config.dedupe_window_ms = window_ms;
+      config.retention_ms = retention_ms;
+      ASSERT_TRUE(Put(config, std::nullopt).ok());
+      MustSubmit(Keyed("a"));
+      Complete(MustLease());
+      Pass(options_.dedupe_min_window_ms / 20);
+      EXPECT_REASON(Submit(Keyed("b")).status(), kResourceExhausted, "DEDUPE_FULL");
+      Pass(options_.dedupe_min_window_ms);
+      EXPECT_TRUE(Submit(Keyed("b")).ok()) << window_ms << " " << retention_ms;
+    }
+  }
+}
+
+TEST_F(SubmitTest, TheEffectiveWindowShrinksWhereKeysMadeRoom) {
+  options_.dedupe_entries_max = 1;
+  Restart(options_);
+  EXPECT_EQ(queue_->ComputeStats(now_).dedupe_effective_window_ms, options_.queue_defaults.dedupe_window_ms);
+  MustSubmit(Keyed("a"));
+  Complete(MustLease());
+  Pass(900'000);
+  ASSERT_TRUE(Submit(Keyed("b")).ok());
+  EXPECT_EQ(queue_->ComputeStats(now_).dedupe_effective_window_ms, 900'000);
+  Pass(100'000);
+  EXPECT_EQ(queue_->ComputeStats(now_).dedupe_effective_window_ms, 1'000'000);
+  Pass(options_.queue_defaults.dedupe_window_ms);
+  EXPECT_EQ(queue_->ComputeStats(now_).dedupe_effective_window_ms, options_.queue_defaults.dedupe_window_ms);
+}
+
+TEST_F(SubmitTest, AKeysWindowOutlivesItsTaskAndARestart) {
+  options_.queue_defaults.retention_ms = 1000;
+  Restart(options_);
+  const TaskId id = MustSubmit(Keyed("k"));
+  Complete(MustLease());
+  Pass(60'000);
+  EXPECT_REASON(queue_->GetTask(id, {}, now_).status(), kNotFound, "TASK");
+  Crash();
+  const auto again = Submit(Keyed("k"));
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->id, id);
+  EXPECT_TRUE(again->deduplicated);
+  EXPECT_EQ(again->state, TaskState::kSucceeded);
+  EXPECT_REASON(Submit(Keyed("k", "other")).status(), kAlreadyExists, "IDEMPOTENCY_CONFLICT");
+  Pass(options_.queue_defaults.dedupe_window_ms);
+  EXPECT_TRUE(Submit(Keyed("k", "other")).ok());
+}
+
 TEST_F(SubmitTest, DelayedTaskWaitsForItsTime) {
   TaskSpec spec = Spec();
   spec.delay_ms = 5000;
@@ -205,6 +260,41 @@ TEST_F(SubmitTest, FieldsOutsideTheirLimitsAreRefusedAndLeaveNoTrace) {
   EXPECT_EQ(journal_->last_lsn(), before);
 }
 
+// In the journal it would be a record that no later start can read.
+TEST_F(SubmitTest, TextThatIsNoUtf8IsRefused) {
+  MustSubmit(Spec());
+  const Lsn before = journal_->last_lsn();
+  const auto refused = [&](auto change, absl::string_view field) {
+    TaskSpec spec = Spec();
+    change(spec);
+    const auto r = Submit(spec);
+    EXPECT_REASON(r.status(), kInvalidArgument, "BAD_FIELD");
+    EXPECT_THAT(std::string(r.status().message()), testing::StartsWith(std::string(field) + ": "));
+  };
+  refused([](TaskSpec& s) { s.content_type = "text/\xff"; }, "content_type");
+  refused([](TaskSpec& s) { s.idempotency_key = "\xc3"; }, "idempotency_key");
+  refused([](TaskSpec& s) { s.trace_context = "\x80"; }, "trace_context");
+  refused([](TaskSpec& s) { s.attributes["\xff"] = "v"; }, "attributes");
+  refused([](TaskSpec& s) { s.attributes["k"] = "\xed\xa0\x80"; }, "attributes");
+  refused([](TaskSpec& s) { s.counts.push_back({"n_total\xff", {}}); }, "counts");
+  refused([](TaskSpec& s) { s.counts.push_back({"n_total", Labels({{"a", "\xff"}})}); }, "counts");
+  EXPECT_EQ(journal_->last_lsn(), before);
+  TaskSpec odd = Spec(std::string("\xff\x00", 2));
+  odd.attributes["k"] = std::string("a\0b", 3);
+  const TaskId id = MustSubmit(odd);
+  Crash();
+  EXPECT_EQ(View(id).payload, odd.payload);
+  EXPECT_EQ(View(id).attributes, odd.attributes);
+}
+
+TEST_F(SubmitTest, WhatIsNotSupportedYetIsRefused) {
+  TaskSpec spec = Spec();
+  spec.fairness_key = "tenant";
+  const auto r = Submit(spec);
+  EXPECT_REASON(r.status(), kInvalidArgument, "BAD_FIELD");
+  EXPECT_THAT(std::string(r.status().message()), testing::HasSubstr("not supported yet"));
+}
+
 TEST_F(SubmitTest, UnknownQueueIsMadeOrRefusedByOption) {
   MustSubmit(Spec());
   EXPECT_EQ(observer_->Total(QueueEventKind::kQueueCreated), 1u);
@@ -246,7 +336,13 @@ TEST_F(SubmitTest, FullDiskRefusesSubmitsButNotCompletions) {
   const Assignment lease = MustLease();
   journal_->FailAppends(MakeError(absl::StatusCode::kResourceExhausted, "DISK_LOW", "low"));
   EXPECT_REASON(Submit(Spec()).status(), kResourceExhausted, "DISK_LOW");
+  TaskSpec elsewhere = Spec();
+  elsewhere.queue = "new";
+  const Lsn before = journal_->last_lsn();
+  EXPECT_REASON(Submit(elsewhere).status(), kResourceExhausted, "DISK_LOW");
+  EXPECT_EQ(journal_->last_lsn(), before) << "no queue for a task that was refused";
   EXPECT_TRUE(Complete(lease).status.ok());
+  EXPECT_TRUE(Put(options_.queue_defaults, std::nullopt).ok());
   journal_->FailAppends(absl::OkStatus());
   EXPECT_TRUE(Submit(Spec()).ok());
 }

@@ -1,6 +1,8 @@
 // The services over a real channel, with the real engine on the memory journal and on the segmented log.
+#include <cmath>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/errors.h"
@@ -453,6 +455,122 @@ TEST_P(RpcTest, AdminMakesAndShowsQueues) {
   EXPECT_EQ(list.queues(0).name(), "made");
   EXPECT_EQ(list.queues(1).counts().ready(), 1u);
   EXPECT_EQ(list.queues(1).totals().submitted(), 1u);
+}
+
+// What the wire has and this version cannot do is refused by name, never taken and forgotten.
+TEST_P(RpcTest, FieldsThatAreNotSupportedYetAreRefusedByName) {
+  const auto refused = [&](absl::string_view field, auto set) {
+    grpc::ClientContext context;
+    v1::PutQueueRequest request;
+    request.set_name("made");
+    set(&request);
+    v1::QueueInfo info;
+    const grpc::Status status = admin_->PutQueue(&context, request, &info);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << field;
+    EXPECT_EQ(ReasonOf(status), "BAD_FIELD") << field;
+    EXPECT_THAT(status.error_message(), testing::AllOf(testing::HasSubstr(std::string(field)), testing::HasSubstr("not supported yet")));
+  };
+  refused("fairness_weights", [](auto* r) { (*r->mutable_config()->mutable_fairness_weights())["k"] = 1; });
+  refused("starvation_share", [](auto* r) { r->mutable_config()->set_starvation_share(0); });
+  refused("max_in_flight", [](auto* r) { r->mutable_config()->set_max_in_flight(1); });
+  refused("max_in_flight_per_key", [](auto* r) { r->mutable_config()->set_max_in_flight_per_key(1); });
+  refused("dispatch_rate", [](auto* r) { r->mutable_config()->set_dispatch_rate(std::nan("")); });
+  refused("submit_rate", [](auto* r) { r->mutable_config()->set_submit_rate(-1); });
+  refused("draining", [](auto* r) { r->mutable_flags()->set_draining(true); });
+  {
+    grpc::ClientContext context;
+    v1::SubmitRequest request;
+    request.mutable_task()->set_queue("q");
+    request.mutable_task()->set_fairness_key("tenant");
+    v1::SubmitResponse response;
+    const grpc::Status status = queue_->Submit(&context, request, &response);
+    EXPECT_EQ(ReasonOf(status), "BAD_FIELD");
+    EXPECT_THAT(status.error_message(), testing::HasSubstr("fairness_key"));
+  }
+  grpc::ClientContext context;
+  v1::ListQueuesResponse list;
+  ASSERT_TRUE(admin_->ListQueues(&context, v1::ListQueuesRequest(), &list).ok());
+  EXPECT_EQ(list.queues_size(), 0);
+}
+
+TEST_P(RpcTest, CountsThatNoReportMayNameAreRefused) {
+  for (const auto& [name, label, value] : {std::tuple{"wheelpit_tasks_submitted_total", "a", "b"}, {"", "a", "b"}, {"n_total", "__x", "b"}}) {
+    grpc::ClientContext context;
+    v1::SubmitRequest request;
+    request.mutable_task()->set_queue("q");
+    v1::CountedSeries* counted = request.mutable_task()->add_counts();
+    counted->set_name(name);
+    counted->add_labels()->set_name(label);
+    counted->mutable_labels(0)->set_value(value);
+    v1::SubmitResponse response;
+    const grpc::Status status = queue_->Submit(&context, request, &response);
+    EXPECT_EQ(ReasonOf(status), "BAD_FIELD") << name;
+    EXPECT_THAT(status.error_message(), testing::StartsWith("counts: ")) << name;
+  }
+}
+
+TEST_P(RpcTest, ReportFieldsThatAreNotTakenAreRejectedByName) {
+  grpc::ClientContext context;
+  v1::UnaryReportRequest request;
+  request.mutable_hello()->set_reporter_id("r");
+  request.mutable_hello()->set_incarnation(1);
+  v1::Batch* batch = request.mutable_batch();
+  batch->set_seq(1);
+  batch->add_histograms()->set_ref(1);
+  batch->add_native_histograms()->set_ref(1);
+  batch->add_summaries()->set_ref(1);
+  batch->add_exemplars()->set_ref(1);
+  v1::UnaryReportResponse response;
+  ASSERT_TRUE(report_->Report(&context, request, &response).ok());
+  ASSERT_EQ(response.ack().rejects_size(), 4);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(response.ack().rejects(i).sample_index(), static_cast<uint32_t>(i));
+    EXPECT_EQ(response.ack().rejects(i).reason(), "UNSUPPORTED_TYPE");
+  }
+  grpc::ClientContext other;
+  request.mutable_hello()->set_mode(static_cast<v1::ValueMode>(77));
+  const grpc::Status status = report_->Report(&other, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "mode: unknown value 77");
+}
+
+TEST_P(RpcTest, AWorkersProgressIsShownInItsTask) {
+  const std::string id = MustSubmit("long");
+  grpc::ClientContext context;
+  auto stream = queue_->Work(&context);
+  v1::WorkRequest hello;
+  hello.mutable_hello()->add_queues()->set_name("q");
+  hello.mutable_hello()->mutable_credit()->set_slots(1);
+  ASSERT_TRUE(stream->Write(hello));
+  v1::WorkResponse response;
+  while (!response.has_assign()) ASSERT_TRUE(stream->Read(&response));
+  v1::WorkRequest request;
+  request.mutable_progress()->mutable_lease()->set_task_id(id);
+  request.mutable_progress()->mutable_lease()->set_token(response.assign().assignments(0).token());
+  request.mutable_progress()->set_percent(42);
+  request.mutable_progress()->set_note("halfway");
+  ASSERT_TRUE(stream->Write(request));
+  // Answered after what was written before it.
+  v1::WorkRequest extend;
+  extend.mutable_extend()->add_extensions()->set_task_id(id);
+  extend.mutable_extend()->mutable_extensions(0)->set_token(response.assign().assignments(0).token());
+  ASSERT_TRUE(stream->Write(extend));
+  while (!response.has_ack()) ASSERT_TRUE(stream->Read(&response));
+  v1::Task task;
+  {
+    grpc::ClientContext get;
+    v1::GetTaskRequest ask;
+    ask.set_id(id);
+    ASSERT_TRUE(queue_->GetTask(&get, ask, &task).ok());
+  }
+  EXPECT_EQ(task.progress_percent(), 42u);
+  EXPECT_EQ(task.progress_note(), "halfway");
+  request.mutable_progress()->set_percent(101);
+  ASSERT_TRUE(stream->Write(request));
+  while (stream->Read(&response)) {
+  }
+  const grpc::Status status = stream->Finish();
+  EXPECT_EQ(ReasonOf(status), "BAD_FIELD") << status.error_message();
 }
 
 TEST_P(RpcTest, ListTasksGivesEveryTaskOnceOverItsPages) {
