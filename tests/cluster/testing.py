@@ -223,15 +223,21 @@ def arguments(doc):
     return parser
 
 
-def main(name, options, run, sync="15s"):
-    """Runs run(cluster, options, out, failures) on a cluster of its own; the exit status."""
-    options.bin = os.path.abspath(options.bin)
+def cannot_run():
+    """True, and said where `./run test` reads it, when this machine has no right to a cluster."""
     why = clusters.missing_rights()
     if why:
         print("not run: " + why)
         if os.environ.get("NOT_RUN_FILE"):
             with open(os.environ["NOT_RUN_FILE"], "a") as f:
                 f.write("cluster: %s\n" % why)
+    return bool(why)
+
+
+def main(name, options, run, sync="15s"):
+    """Runs run(cluster, options, out, failures) on a cluster of its own; the exit status."""
+    options.bin = os.path.abspath(options.bin)
+    if cannot_run():
         return SKIPPED
     out = os.path.abspath(options.out) if options.out else tempfile.mkdtemp(prefix=name + "-", dir=os.environ.get("TEST_TMPDIR"))
     if options.out:
