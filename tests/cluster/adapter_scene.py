@@ -101,6 +101,7 @@ class Certificates:
             self.pki.leaf("serving-" + n, "serving-ca-" + n, "/CN=wheelpit-adapter", "DNS:" + SERVICE_NAME)
         self.pki.authority("strange-ca")
         self.pki.leaf("second-proxy", "front-proxy-ca", "/CN=second-proxy")
+        self.pki.leaf("strange-proxy", "strange-ca", "/CN=second-proxy")
         self.pki.leaf("no-proxy", "front-proxy-ca", "/CN=no-proxy")
         self.pki.leaf("anna", "ca", "/O=people/CN=anna")
         self.pki.leaf("stranger", "strange-ca", "/O=system:masters/CN=stranger")

@@ -425,14 +425,23 @@ class AdapterTest(testing.Wheelpit):
                    and 'resource="subjectaccessreviews"' in line)
 
     def watched_settings(self):
-        """A name that is added to the cluster's ConfigMap is believed without a restart."""
+        """A name and a CA that are added to the cluster's ConfigMap are believed without a restart."""
         masters = {"X-Remote-User": "root", "X-Remote-Group": "system:masters"}
-        self.check(self.straight(METRIC, masters, client="second-proxy").status == 401, "a second front proxy is not believed yet")
-        patch = json.dumps({"data": {"requestheader-allowed-names": json.dumps(["front-proxy-client", "second-proxy"])}})
-        self.cluster.kubectl("-n", "kube-system", "patch", "configmap", "extension-apiserver-authentication", "--type=merge", "-p", patch)
-        self.until(60, "named in the ConfigMap -> believed by both", lambda: all(
-            self.straight(METRIC, masters, pod, client="second-proxy").status == 200 for pod in self.adapters))
-        self.check(self.straight(METRIC, masters, client="no-proxy").status == 401, "others still are not")
+        names, authorities = "requestheader-allowed-names", "requestheader-client-ca-file"
+        path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+
+        def believed(client, pod):
+            return self.straight(METRIC, masters, pod, client=client).status == 200
+        self.check(not any(believed(client, pod) for client in ("second-proxy", "strange-proxy") for pod in self.adapters),
+                   "another front proxy is not believed yet")
+        with open(self.certificates.pki.path("strange-ca.crt")) as f:
+            strange = f.read()
+        for what, client, key, value in (("name", "second-proxy", names, json.dumps(["front-proxy-client", "second-proxy"])),
+                                         ("CA", "strange-proxy", authorities, self.get(path)["data"][authorities] + strange)):
+            self.cluster.kubectl("-n", "kube-system", "patch", "configmap", "extension-apiserver-authentication", "--type=merge", "-p",
+                                 json.dumps({"data": {key: value}}))
+            self.until(60, "its %s in the ConfigMap -> believed by both" % what, lambda client=client: all(believed(client, pod) for pod in self.adapters))
+            self.check(self.straight(METRIC, masters, client="no-proxy").status == 401, "others still are not")
 
     # --- the certificate ------------------------------------------------------------------------------------------------------------
 
