@@ -126,15 +126,23 @@ class Prometheus:
         self.host, self.folder, self.process = host, folder, None
         os.makedirs(folder)
         self.port = clusters.free_ports(1)[0]
+        self.targets = os.path.join(folder, "targets.json")
+        self.ask([])
+        with open(os.path.join(folder, "prometheus.yml"), "w") as f:
+            json.dump({"global": {"scrape_interval": "1s"}, "scrape_configs": [
+                {"job_name": "wheelpit", "honor_labels": True, "file_sd_configs": [{"files": [self.targets]}]}]}, f)
 
     @property
     def address(self):
         return "%s:%d" % (self.host, self.port)
 
-    def start(self, aggregator):
-        with open(os.path.join(self.folder, "prometheus.yml"), "w") as f:
-            json.dump({"global": {"scrape_interval": "1s"}, "scrape_configs": [
-                {"job_name": "wheelpit", "honor_labels": True, "static_configs": [{"targets": [aggregator + ":7080"]}]}]}, f)
+    def ask(self, addresses):
+        """Whom to ask from now on."""
+        with open(self.targets + ".new", "w") as f:
+            json.dump([{"targets": addresses}], f)
+        os.replace(self.targets + ".new", self.targets)
+
+    def start(self):
         with open(os.path.join(self.folder, "prometheus.log"), "ab") as log:
             self.process = subprocess.Popen(
                 ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", "--web.listen-address=" + self.address],

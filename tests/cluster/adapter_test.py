@@ -124,13 +124,11 @@ class AdapterTest(testing.Wheelpit):
         self.start("sources")
         self.post(300)
         self.until(30, "what was posted is counted", lambda: self.value("Live_Work_Total") == self.posted)
-        down = self.api.ask(METRICS + "scraped_work_total")
-        cause = "unable to fetch metric scraped_work_total"
-        self.check(down.status == 500 and cause in down.message and "prometheus" in down.message and "externalRules[1]" in down.message,
-                   "Prometheus is not there yet: %s" % down)
-        self.check(self.value("auto_work_total") == self.posted, "auto: the aggregator has it, so Prometheus is not missed")
-        self.prometheus.start(self.aggregator())
-        self.until(60, "Prometheus is there -> its rule answers", lambda: self.value("scraped_work_total") == self.posted)
+        early = self.api.ask(METRICS + "scraped_work_total")
+        self.check(early.status == 404 and "could not find the metric scraped_work_total" in early.message, "Prometheus does not have it yet: %s" % early)
+        self.check(self.value("auto_work_total") == self.posted, "auto: the aggregator has it")
+        self.prometheus.ask([self.aggregator() + ":7080"])
+        self.until(60, "scraped -> its rule answers", lambda: self.value("scraped_work_total") == self.posted)
         self.post(40)
         self.until(60, "live and scraped agree", lambda: self.value("Live_Work_Total") == self.value("scraped_work_total") == self.posted)
         self.compare("scraped_work_total", 'sum(heavywork_requests_total{namespace="wheelpit"})')
@@ -169,7 +167,8 @@ class AdapterTest(testing.Wheelpit):
         self.prometheus.stop()
         for metric in ("scraped_work_total", "aggregator_up"):
             down = self.api.ask(METRICS + metric)
-            self.check(down.status == 500 and "prometheus" in down.message and "unable to fetch metric" in down.message, "%s: %s" % (metric, down))
+            self.check(down.status == 500 and "unable to fetch metric %s (rule externalRules[" % metric in down.message
+                       and "prometheus: connecting to " + self.prometheus.address in down.message, "%s: %s" % (metric, down))
             self.check(down.json["reason"] == "InternalError" and down.json["details"]["causes"], "%s: a Status with causes" % metric)
         self.check(self.value("Live_Work_Total") == self.posted, "the live rule stands")
         self.check(condition(self.get(API_SERVICE), "Available")[0] == "True", "the APIService stands")
@@ -177,7 +176,7 @@ class AdapterTest(testing.Wheelpit):
     def aggregator_gone(self):
         """The aggregator stopped, then killed: its rules answer with an error and never with a wrong number; it comes back by itself."""
         self.start("aggregator killed")
-        self.prometheus.start(self.aggregator())
+        self.prometheus.start()
         self.until(60, "Prometheus is back", lambda: self.value("aggregator_up") == 1)
         before = self.pods("aggregator")[0]
         self.post(200)
@@ -659,10 +658,11 @@ class Poller(threading.Thread):
 def run(cluster, options, out, failures):
     test = AdapterTest(cluster, options.bin, out, failures)
     try:
+        test.prometheus.start()
         test.apply_base(test.overlay)
         test.adapters = test.pods("adapter")
-        for part in (test.sources, test.replicas, test.surface, test.source_down, test.authentication, test.certificate, test.rights,
-                     test.rollout, test.aggregator_gone, test.builtin, test.end):
+        for part in (test.sources, test.replicas, test.surface, test.authentication, test.certificate, test.rights, test.rollout,
+                     test.source_down, test.aggregator_gone, test.builtin, test.end):
             part()
     finally:
         test.prometheus.stop()
