@@ -162,8 +162,13 @@ class AdapterTest(testing.Wheelpit):
         self.check("adapter_rules_not_served" in self.log_of(pod, "main"), "it says which rules are not served")
 
     def source_down(self):
-        """Prometheus goes: its rules answer with the cause, the others as before."""
+        """Prometheus stops and goes: its rules answer with the cause, the others as before."""
         self.start("Prometheus down")
+        self.prometheus.process.send_signal(signal.SIGSTOP)
+        silent = self.straight(METRICS + "scraped_work_total?timeout=500ms", client="admin")
+        self.check(silent.status == 504 and silent.json["reason"] == "Timeout", "Prometheus is silent, and who asks has no time: %s" % silent)
+        self.check(self.value("Live_Work_Total") == self.posted, "the live rule does not wait for it")
+        self.prometheus.process.send_signal(signal.SIGCONT)
         self.prometheus.stop()
         for metric in ("scraped_work_total", "aggregator_up"):
             down = self.api.ask(METRICS + metric)
@@ -272,6 +277,7 @@ class AdapterTest(testing.Wheelpit):
                 (METRICS + "nothing_total", "GET", 404, "NotFound", "the server could not find the metric nothing_total for "),
                 (METRICS + "live_work_total?labelSelector=a%3Db%20c", "GET", 400, "BadRequest", "found 'c', expected"),
                 (METRICS + "live_work_total?fieldSelector=spec.x%3D1", "GET", 400, "BadRequest", "spec.x"),
+                (METRICS + "live_work_total?timeout=soon", "GET", 400, "BadRequest", "invalid timeout specified in the request URL"),
                 (METRICS + "live_work_total?watch=true", "GET", 405, "MethodNotAllowed", "watch is not supported on resources of kind"),
                 (METRICS + "live_work_total", "POST", 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"),
                 (GROUP + "/nothing/here", "GET", 404, "NotFound", "the server could not find the requested resource"),
@@ -305,6 +311,12 @@ class AdapterTest(testing.Wheelpit):
         bearer = self.bearer()
         answer = self.straight(METRICS + "live_work_total", dict(bearer, **{"Audit-ID": audit}))
         self.check(answer.headers.get_all("Audit-Id") == [audit] and answer.headers["Cache-Control"] == "no-cache, private", "straight: audit id and cache")
+        for path, headers in (("?pretty=true", {}), ("", {"User-Agent": "curl/7.88"})):
+            answer = self.straight(METRICS + "live_work_total" + path, dict(bearer, **headers))
+            self.check(answer.text.startswith('{\n  "kind": "ExternalMetricValueList",\n'), "straight: indented for people: %r" % answer.text[:20])
+        nowhere = self.straight("/nowhere", client="admin")
+        self.check(nowhere.status == 404 and GROUP in nowhere.json["paths"] and nowhere.json == self.straight("/", client="admin").json,
+                   "an unknown path says which there are: %d" % len(nowhere.json["paths"]))
         made = {self.straight(METRICS + "live_work_total", bearer).headers["Audit-Id"] for _ in range(2)}
         self.check(len(made) == 2, "straight: an audit id is made: %s" % made)
 
