@@ -73,6 +73,8 @@ class AggregatorSource final : public MetricSource {
     request.set_query(promql.data(), promql.size());
     if (time != absl::InfinitePast()) request.set_time_at_ms(absl::ToUnixMillis(time));
     request.set_unknown(v1::UNKNOWN_POLICY_FAIL);
+    // An autoscaler is to see a change of load at once, not at the end of its second.
+    request.set_open_window(true);
     v1::QueryResponse response;
     grpc::ClientContext context;
     SetDeadline(timeout, &context);

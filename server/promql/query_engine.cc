@@ -35,10 +35,10 @@ class ExactQueryEngine final : public QueryEngine {
       : store_(*store), queues_(queues), cache_(kCachedQueriesMax, kCachedQueryBytesMax) {}
 
   absl::StatusOr<QueryResult> QueryAt(absl::string_view query, int64_t at_ms, int64_t now_ms,
-                                      UnknownPolicy unknown) const override {
+                                      UnknownPolicy unknown, WindowEnd end) const override {
     // Callers' clocks differ a little from ours.
     if (at_ms > now_ms - kPresentMs) at_ms = now_ms;
-    absl::StatusOr<QueryResult> result = Evaluate(query, at_ms, now_ms, unknown);
+    absl::StatusOr<QueryResult> result = Evaluate(query, at_ms, now_ms, unknown, end);
     Count(result.status());
     return result;
   }
@@ -53,7 +53,7 @@ class ExactQueryEngine final : public QueryEngine {
     if (parsed.empty())
       return MakeError(absl::StatusCode::kInvalidArgument, "BAD_QUERY",
                        "at least one selector is needed");
-    Selection selection(store_, queues_, 0, 0);
+    Selection selection(store_, queues_, 0, 0, WindowEnd::kWholeSecond);
     std::vector<std::string> names;
     for (const Selector& selector : parsed)
       for (std::string& name : selection.MatchingNames(selector)) names.push_back(std::move(name));
@@ -80,9 +80,9 @@ class ExactQueryEngine final : public QueryEngine {
 
  private:
   absl::StatusOr<QueryResult> Evaluate(absl::string_view query, int64_t at_ms, int64_t now_ms,
-                                       UnknownPolicy unknown) const {
+                                       UnknownPolicy unknown, WindowEnd end) const {
     WHEELPIT_ASSIGN_OR_RETURN(const std::shared_ptr<const Expr> expr, cache_.Get(query));
-    Selection selection(store_, queues_, now_ms, at_ms);
+    Selection selection(store_, queues_, now_ms, at_ms, end);
     ExactEvaluation evaluation(&selection);
     WHEELPIT_ASSIGN_OR_RETURN(Value value, evaluation.Evaluate(*expr));
     QueryResult result;

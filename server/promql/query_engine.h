@@ -48,6 +48,10 @@ class VirtualSeriesSource {
 
 enum class UnknownPolicy { kFail, kOmit };
 
+// Where the windows of rates and increases end. kWholeSecond: at the last whole second, so that adjacent windows add up. kNow: now; they
+// also count the second that is running and are longer by its part that has run (not with an offset, nor in the past).
+enum class WindowEnd { kWholeSecond, kNow };
+
 class QueryEngine {
  public:
   virtual ~QueryEngine() = default;
@@ -59,7 +63,8 @@ class QueryEngine {
   }
   // As of `at_ms`: later than now, or up to 5 s before, is now. Earlier times are an offset of every selector, within the hour that
   // is kept: gauges, of which only the present is kept, are EXECUTION then.
-  virtual absl::StatusOr<QueryResult> QueryAt(absl::string_view query, int64_t at_ms, int64_t now_ms, UnknownPolicy unknown) const = 0;
+  virtual absl::StatusOr<QueryResult> QueryAt(absl::string_view query, int64_t at_ms, int64_t now_ms, UnknownPolicy unknown,
+                                              WindowEnd end = WindowEnd::kWholeSecond) const = 0;
   // Series (with `__name__`) that match any selector, by name then labels. kInvalidArgument BAD_QUERY.
   virtual absl::StatusOr<std::vector<Labels>> Series(const std::vector<std::string>& selectors, size_t series_max, bool* truncated) const = 0;
 };

@@ -92,6 +92,8 @@ absl::Status Selection::MakeSpan(const Selector& selector, ReadAs read_as, TextP
         position,
         "the window is shorter than what is kept that far back (10 s beyond 1 minute, "
         "1 minute beyond 10)");
+  span->open = end_ == WindowEnd::kNow && span->offset_ms == 0;
+  if (span->open) span->running_s = static_cast<double>(now_ms_ - end_s * 1000) / 1000;
   const SeriesStore::ReadLock lock(store_);
   span->coverage = CoverageOf(span->window, lock.history_start_ms());
   return absl::OkStatus();
@@ -113,6 +115,7 @@ absl::Status Selection::CheckReadable(const Selector& selector, const Span& span
 
 double Selection::IncreaseOf(const Series& series, const Span& span) const {
   const double outer = series.Increase(span.outer);
+  if (span.open && series.rings != nullptr) return outer + series.rings->RunningAsDouble(now_ms_);
   return span.inner.has_value() ? outer - series.Increase(*span.inner) : outer;
 }
 
@@ -145,6 +148,7 @@ bool Selection::ReadSeries(const SeriesStore::ReadLock& lock, const Series& seri
     }
     if (span.coverage.share < 1) seconds = span.coverage.covered_s;
   }
+  seconds += span.running_s;
   if (span.read_as == ReadAs::kRate) sample->value = seconds > 0 ? sample->value / seconds : 0;
   return true;
 }

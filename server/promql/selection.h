@@ -35,8 +35,8 @@ class Selection {
  public:
   // Answers as of `at_ms`, at or before the present `now_ms`. `virtual_series` may be null.
   Selection(const SeriesStore& store, const VirtualSeriesSource* virtual_series, int64_t now_ms,
-            int64_t at_ms)
-      : store_(store), virtual_source_(virtual_series), now_ms_(now_ms), at_ms_(at_ms) {}
+            int64_t at_ms, WindowEnd end)
+      : store_(store), virtual_source_(virtual_series), now_ms_(now_ms), at_ms_(at_ms), end_(end) {}
 
   using Visit = absl::FunctionRef<void(const SelectedSample&)>;
   // Each series that matches, by family name, then in order of creation. `visit` runs under the
@@ -64,6 +64,9 @@ class Selection {
     // ring ends.
     Window outer;
     std::optional<Window> inner;
+    // The second that is running now belongs to the answer, as far as it has run.
+    bool open = false;
+    double running_s = 0;
     int64_t offset_ms = 0;
     Coverage coverage;
   };
@@ -92,6 +95,7 @@ class Selection {
   const VirtualSeriesSource* const virtual_source_;
   const int64_t now_ms_;
   const int64_t at_ms_;
+  const WindowEnd end_;
   std::map<std::string, std::vector<PackedVirtual>, std::less<>> virtual_;  // by the name that was read
   bool saw_silent_ = false;
   bool saw_short_history_ = false;

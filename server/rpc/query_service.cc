@@ -33,7 +33,8 @@ grpc::ServerUnaryReactor* QueryService::Query(grpc::CallbackServerContext* conte
   const int64_t now = rpc_->clock->NowMs();
   const int64_t at = request->time_at_ms() == 0 ? now : std::min(now, request->time_at_ms());
   const UnknownPolicy policy = request->unknown() == v1::UNKNOWN_POLICY_OMIT ? UnknownPolicy::kOmit : UnknownPolicy::kFail;
-  absl::StatusOr<QueryResult> result = rpc_->query->QueryAt(request->query(), at, now, policy);
+  const WindowEnd end = request->open_window() ? WindowEnd::kNow : WindowEnd::kWholeSecond;
+  absl::StatusOr<QueryResult> result = rpc_->query->QueryAt(request->query(), at, now, policy, end);
   if (!result.ok()) return Answer(context, result.status());
   response->set_evaluated_at_ms(result->evaluated_at_ms);
   for (std::string& info : result->infos) response->add_infos(std::move(info));

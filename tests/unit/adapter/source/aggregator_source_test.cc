@@ -36,6 +36,7 @@ TEST_F(AggregatorSourceTest, CarriesVectorsOver) {
   EXPECT_TRUE(std::isnan(result->elements[1].value));
   EXPECT_EQ(service_.last_query().time_at_ms(), 0);
   EXPECT_EQ(service_.last_query().unknown(), v1::UNKNOWN_POLICY_FAIL);
+  EXPECT_TRUE(service_.last_query().open_window());
   ASSERT_TRUE(source_->Query("sum(x)", absl::FromUnixMillis(77), absl::Seconds(30)).ok());
   EXPECT_EQ(service_.last_query().time_at_ms(), 77);
 }

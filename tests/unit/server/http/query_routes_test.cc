@@ -13,7 +13,7 @@ namespace {
 // Answers what it is told and remembers what it was asked.
 class FakeEngine : public QueryEngine {
  public:
-  absl::StatusOr<QueryResult> QueryAt(absl::string_view query, int64_t at_ms, int64_t, UnknownPolicy unknown) const override {
+  absl::StatusOr<QueryResult> QueryAt(absl::string_view query, int64_t at_ms, int64_t, UnknownPolicy unknown, WindowEnd) const override {
     asked = std::string(query);
     asked_at_ms = at_ms;
     EXPECT_EQ(unknown, UnknownPolicy::kOmit);

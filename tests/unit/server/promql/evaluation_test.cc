@@ -29,6 +29,12 @@ class EvaluationTest : public PromqlTest {
     Count(id, 7, 3000);
     return id;
   }
+  // With windows that end now.
+  double Open(const std::string& query, int64_t now_ms) {
+    const auto result = engine_->QueryAt(query, now_ms, now_ms, UnknownPolicy::kFail, WindowEnd::kNow);
+    EXPECT_TRUE(result.ok() && result->vector.size() == 1) << query << ": " << result.status();
+    return result.ok() && !result->vector.empty() ? result->vector[0].value : -1;
+  }
 };
 
 TEST_F(EvaluationTest, E1CountsWholeSeconds) {
@@ -37,6 +43,34 @@ TEST_F(EvaluationTest, E1CountsWholeSeconds) {
   EXPECT_EQ(Value("rate(x_total[3s])", 3400), 3.3333333333333335);
   EXPECT_EQ(Value("irate(x_total[3s])", 3400), 3.3333333333333335);
   EXPECT_EQ(Value("x_total", 3400), 17);
+}
+
+TEST_F(EvaluationTest, AnOpenWindowCountsTheRunningSecond) {
+  MakeE1();
+  EXPECT_EQ(Open("increase(x_total[3s])", 3400), 17);
+  EXPECT_EQ(Open("rate(x_total[3s])", 3400), 5);
+  EXPECT_EQ(Open("sum(rate(x_total[3s]))", 3400), 5);
+  // On a whole second there is nothing to add.
+  EXPECT_EQ(Open("rate(x_total[3s])", 2000), Value("rate(x_total[3s])", 2000));
+  // What lies in the past is as ever.
+  EXPECT_EQ(Open("increase(x_total[2s] offset 1s)", 3400), Value("increase(x_total[2s] offset 1s)", 3400));
+  EXPECT_EQ(Open("x_total", 3400), 17);
+}
+
+TEST_F(EvaluationTest, AnOpenWindowShowsTheFirstCountAtOnce) {
+  const SeriesId id = MakeCounter("x_total", {}, 61'700);
+  EXPECT_EQ(Open("rate(x_total[60s])", 61'800), 0);
+  Count(id, 2, 61'800);
+  EXPECT_EQ(Open("increase(x_total[60s])", 61'800), 2);
+  EXPECT_EQ(Open("rate(x_total[60s])", 61'800), 2 / 60.8);
+  EXPECT_EQ(Value("rate(x_total[60s])", 61'800), 0);
+}
+
+TEST_F(EvaluationTest, AnOpenWindowDividesByWhatIsCovered) {
+  SetHistoryStart(10'000);
+  const SeriesId id = MakeCounter("x_total", {}, 10'000);
+  for (int64_t ms = 10'000; ms < 50'500; ms += 100) Count(id, 1, ms);
+  EXPECT_NEAR(Open("rate(x_total[60s])", 50'500), 10, 1e-9);
 }
 
 TEST_F(EvaluationTest, E3LateBatchFillsItsSecond) {
