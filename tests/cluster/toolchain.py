@@ -119,4 +119,7 @@ def service_monitor_crd():
 
 
 if __name__ == "__main__":
-    print(ensure(*(sys.argv[1:] or ["hyperkube", "process-kubelet"])))
+    if sys.argv[1:] == ["go"]:
+        print(go_command())
+    else:
+        print(ensure(*(sys.argv[1:] or ["hyperkube", "process-kubelet"])))
