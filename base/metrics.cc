@@ -77,6 +77,14 @@ Histogram* MetricRegistry::AddHistogram(absl::string_view name, absl::string_vie
   return cell->histogram.get();
 }
 
+void MetricRegistry::RemoveGauge(absl::string_view name, const MetricLabels& labels) {
+  MutexLock lock(&mu_);
+  for (const auto& family : families_) {
+    if (family->name != name || family->type != OwnFamily::Type::kGauge) continue;
+    std::erase_if(family->cells, [&](const auto& cell) { return cell->labels == labels; });
+  }
+}
+
 MetricRegistry& OwnMetrics() {
   // Never destroyed: cells are bumped until the last thread ends.
   static MetricRegistry* const registry = new MetricRegistry;

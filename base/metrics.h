@@ -73,12 +73,15 @@ struct OwnFamily {
   std::vector<std::unique_ptr<Cell>> cells;
 };
 
-// A registry of own metrics. Thread-safe; adding an existing (name, labels) returns the same cell. Cells live as long as it does.
+// A registry of own metrics. Thread-safe; adding an existing (name, labels) returns the same cell. Cells live
+// as long as it does, but for gauges that are removed.
 class MetricRegistry {
  public:
   Counter* AddCounter(absl::string_view name, absl::string_view help, MetricLabels labels = {});
   Gauge* AddGauge(absl::string_view name, absl::string_view help, MetricLabels labels = {});
   Histogram* AddHistogram(absl::string_view name, absl::string_view help, std::vector<double> bounds, MetricLabels labels = {});
+  // Forgets that gauge; its cell is gone then, so only its owner may. Nothing if there is none.
+  void RemoveGauge(absl::string_view name, const MetricLabels& labels);
 
   // Calls `visit(const OwnFamily&)` for each family by name, under the registry's lock.
   template <typename Visitor>

@@ -107,10 +107,10 @@ AdapterOptions ServingOptions(const AdapterFlags& flags, const std::string& vers
   options.certificate_dir = flags.cert_dir;
   options.tls.tls13_only = flags.tls_min_version == "VersionTLS13";
   options.tls.cipher_suites = flags.tls_cipher_suites;
-  options.rules_file = flags.config;
+  options.rules.file = flags.config;
   // Built-in rules are about what an aggregator has.
-  options.builtin_rules = flags.builtin_rules && !flags.aggregators.empty();
-  options.gateway_counters = flags.gateway_counters;
+  options.rules.builtin_rules = flags.builtin_rules && !flags.aggregators.empty();
+  options.rules.gateway_counters = flags.gateway_counters;
   options.query_timeout = kQueryTimeout;
   options.registry.relist_interval = flags.metrics_relist_interval;
   options.version = version;

@@ -7,8 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "adapter/app/certificate.h"
 #include "adapter/app/secret_files.h"
-#include "adapter/rules/builtin.h"
-#include "adapter/rules/rule_config.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/status_macros.h"
@@ -43,9 +41,11 @@ AdapterServer::~AdapterServer() { Stop(absl::ZeroDuration()); }
 
 absl::Status AdapterServer::Init(MetricSources sources, ThreadFactory threads,
                                  MetricRegistry* metrics) {
-  WHEELPIT_ASSIGN_OR_RETURN(std::vector<Rule> rules, LoadRules());
-  WHEELPIT_ASSIGN_OR_RETURN(registry_,
-                            Registry::Create(sources, std::move(rules), options_.registry));
+  rule_loader_ = std::make_unique<RuleLoader>(options_.rules, metrics, clock_);
+  WHEELPIT_ASSIGN_OR_RETURN(std::vector<Rule> rules, rule_loader_->Load());
+  RegistryOptions registry = options_.registry;
+  registry.clock = clock_;
+  WHEELPIT_ASSIGN_OR_RETURN(registry_, Registry::Create(sources, std::move(rules), registry));
   WHEELPIT_RETURN_IF_ERROR(OpenDoor());
   HttpServerOptions http;
   http.name = "adapter";
@@ -95,28 +95,6 @@ absl::Status AdapterServer::OpenDoor() {
                             DelegatedAuth::Create(delegated.auth, delegated.authentication,
                                                   delegated.authorization, clock_));
   return delegated_->Load();
-}
-
-absl::StatusOr<std::vector<Rule>> AdapterServer::LoadRules() const {
-  std::vector<Rule> rules;
-  if (options_.builtin_rules) rules = BuiltinExternalRules(options_.gateway_counters);
-  if (options_.rules_file.empty()) return rules;
-  absl::StatusOr<std::string> text = ReadSmallFile(options_.rules_file);
-  if (!text.ok())
-    return absl::InvalidArgumentError(absl::StrCat("adapter rules: ", text.status().message()));
-  absl::StatusOr<RuleSet> file = ParseRuleConfig(*text);
-  if (!file.ok())
-    return absl::InvalidArgumentError(
-        absl::StrCat(options_.rules_file, ": ", file.status().message()));
-  if (!file->rules.empty() || file->resource_rules.has_value()) {
-    Log(LogLevel::kWarning, "adapter_rules_not_served",
-        {{"file", options_.rules_file},
-         {"rules", absl::StrCat(file->rules.size())},
-         {"why", "only external rules are served"}});
-  }
-  // The file's rules come last and so win.
-  std::move(file->external_rules.begin(), file->external_rules.end(), std::back_inserter(rules));
-  return rules;
 }
 
 absl::StatusOr<ServingCertificate> AdapterServer::LoadCertificate() {
@@ -200,6 +178,7 @@ void AdapterServer::KeepFresh() {
   int64_t refresh_ns = clock_->MonotonicNanos() + step_ns;
   std::string complaint;
   while (true) {
+    rule_loader_->Look(registry_.get());
     registry_->Tick(absl::FromUnixMillis(clock_->NowMs()));
     handler_->RefreshGauges();
     if (const int64_t now_ns = clock_->MonotonicNanos(); now_ns >= refresh_ns) {

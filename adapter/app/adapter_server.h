@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "adapter/app/certificate.h"
+#include "adapter/app/rule_loader.h"
 #include "adapter/auth/delegated_auth.h"
 #include "adapter/http/api_handler.h"
 #include "adapter/http/registry.h"
@@ -53,11 +54,7 @@ struct AdapterOptions {
   ServerTlsOptions tls;
   // Set: users and their rights are the cluster's matter. Else adapter.token opens the door.
   std::optional<DelegatedOptions> delegated;
-  // prometheus-adapter's configuration; empty = built-in rules only.
-  std::string rules_file;
-  bool builtin_rules = true;
-  // Each counter X_total gets X_per_second.
-  std::vector<std::string> gateway_counters;
+  RuleLoaderOptions rules;
   absl::Duration query_timeout = absl::Seconds(1);
   RegistryOptions registry;
   std::string version;
@@ -92,17 +89,17 @@ class AdapterServer {
  private:
   AdapterServer(AdapterOptions options, const Clock* clock);
   absl::Status Init(MetricSources sources, ThreadFactory threads, MetricRegistry* metrics);
-  absl::StatusOr<std::vector<Rule>> LoadRules() const;
   absl::Status OpenDoor();
   absl::StatusOr<ServingCertificate> LoadCertificate();
   absl::StatusOr<ServingCertificate> CertificateOfFolder(const std::vector<std::string>& hosts);
   absl::StatusOr<ServingCertificate> CertificateInMemory(const std::vector<std::string>& hosts);
-  // Relists when due and minds the certificate, until Stop.
+  // Relists when due, follows the rule file and minds the certificate, until Stop.
   void KeepFresh();
 
   const AdapterOptions options_;
   const Clock* const clock_;
   std::string token_;
+  std::unique_ptr<RuleLoader> rule_loader_;
   std::unique_ptr<Registry> registry_;
   // Either the cluster's, or the token's.
   std::unique_ptr<DelegatedAuth> delegated_;

@@ -38,7 +38,9 @@ void AddSources(AdapterFlags* f, FlagTable* t) {
 }
 
 void AddRules(AdapterFlags* f, FlagTable* t) {
-  t->AddString("config", "prometheus-adapter's rule file; not needed beside an aggregator.",
+  t->AddString("config",
+               "prometheus-adapter's rule file, followed while the adapter runs; not needed beside "
+               "an aggregator.",
                &f->config);
   t->AddBool("builtin-rules", "Rules for queues and gateway counters; the file's win.",
              &f->builtin_rules);

@@ -1,10 +1,18 @@
 #include "adapter/http/probe.h"
 
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace wheelpit::adapter {
+namespace {
+
+constexpr char kRuleUp[] = "wheelpit_adapter_rule_up";
+constexpr char kRuleSeries[] = "wheelpit_adapter_rule_series_names";
+constexpr char kRuleAnswered[] = "wheelpit_adapter_rule_last_answer_timestamp_seconds";
+
+}  // namespace
 
 AdapterProbe::AdapterProbe(MetricRegistry* registry)
     : registry_(*registry),
@@ -41,14 +49,28 @@ void AdapterProbe::Answered(absl::string_view api, int code, double seconds) {
 void AdapterProbe::ValuesDropped(int count) { dropped_->Add(static_cast<uint64_t>(count)); }
 
 void AdapterProbe::SetRules(const Registry& registry) {
+  MutexLock lock(&rules_mu_);
   metrics_->Set(static_cast<double>(registry.Metrics().size()));
+  std::set<std::string> now;
   for (const Registry::RuleState& state : registry.RuleStates()) {
-    registry_
-        .AddGauge("wheelpit_adapter_rule_up",
-                  "1 if the last series query of a rule was answered, 0 if not.",
-                  {{"rule", state.id}})
+    const MetricLabels labels = {{"rule", state.id}};
+    registry_.AddGauge(kRuleUp, "1 if the last series query of a rule was answered, 0 if not.", labels)
         ->Set(state.status.ok() ? 1 : 0);
+    registry_.AddGauge(kRuleSeries, "Series names that a rule has found.", labels)
+        ->Set(static_cast<double>(state.series_names));
+    if (state.answered_at != absl::InfinitePast()) {
+      registry_
+          .AddGauge(kRuleAnswered, "When a rule's series query was last answered, Unix time.", labels)
+          ->Set(absl::ToDoubleSeconds(state.answered_at - absl::UnixEpoch()));
+    }
+    now.insert(state.id);
   }
+  for (const std::string& id : rules_) {
+    if (now.count(id) != 0) continue;
+    for (const char* name : {kRuleUp, kRuleSeries, kRuleAnswered})
+      registry_.RemoveGauge(name, {{"rule", id}});
+  }
+  rules_ = std::move(now);
 }
 
 }  // namespace wheelpit::adapter

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -19,7 +20,8 @@ class AdapterProbe {
   // `api` is one of external, custom, resource, discovery, health, other.
   void Answered(absl::string_view api, int code, double seconds);
   void ValuesDropped(int count);
-  // The state of the rules now; after each relist and when /metrics is read.
+  // The state of the rules now; after each relist and when /metrics is read. Rules that are no more
+  // have no gauges.
   void SetRules(const Registry& registry);
 
  private:
@@ -33,6 +35,9 @@ class AdapterProbe {
   // Finding a cell by its labels costs more than an answer: they are kept by API.
   Mutex mu_;
   std::map<std::string, Cells, std::less<>> cells_ ABSL_GUARDED_BY(mu_);
+  // One caller of SetRules at a time: gauges come and go there.
+  Mutex rules_mu_;
+  std::set<std::string> rules_ ABSL_GUARDED_BY(rules_mu_);
 };
 
 }  // namespace wheelpit::adapter

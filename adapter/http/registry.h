@@ -3,7 +3,8 @@
 // Thread-safe; no threads and no clock of its own. Tick relists when it is due; Find asks the
 // sources at once for a name that is not known yet, so a new series is visible with its first
 // question. Each rule stands alone: one that fails keeps what it last found. The same rules and
-// series give the same registry, in whatever order the series come.
+// series give the same registry, in whatever order the series come. SetRules takes other rules while
+// it serves; what was found with selectors that stay is kept.
 //
 //   Registry registry({.aggregator = source}, rules, options);
 //   registry.Tick(now);
@@ -14,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -22,6 +24,7 @@
 #include "absl/time/time.h"
 #include "adapter/rules/rule.h"
 #include "adapter/source/metric_source.h"
+#include "base/clock.h"
 #include "base/sync.h"
 
 namespace wheelpit::adapter {
@@ -40,8 +43,15 @@ struct RegistryOptions {
   absl::Duration series_timeout = absl::Seconds(5);
   // Of one series query that a request waits for.
   absl::Duration lookup_timeout = absl::Seconds(1);
+  // Of all series queries that a request waits for, if there is a clock.
+  absl::Duration lookup_total = absl::Seconds(2);
   // A name that was not found is not looked up again for so long.
   absl::Duration absent_ttl = absl::Milliseconds(500);
+  // As prometheus-adapter does it: a series query that fails leaves the whole list as it was until
+  // the next relist; nothing is looked up on demand; names are found as they are spelled only.
+  bool strict_compat = false;
+  // Outlives the registry; may be null.
+  const Clock* clock = nullptr;
 };
 
 class Registry {
@@ -50,7 +60,7 @@ class Registry {
     // As registered: the name asked for may differ in case.
     std::string metric;
     std::string series_name;
-    const Rule* rule = nullptr;
+    std::shared_ptr<const Rule> rule;
     MetricSource* source = nullptr;
   };
 
@@ -59,6 +69,9 @@ class Registry {
   static absl::StatusOr<std::unique_ptr<Registry>> Create(MetricSources sources,
                                                           std::vector<Rule> rules,
                                                           RegistryOptions options);
+
+  // The rules from here on; the next Tick relists. kInvalidArgument as in Create: nothing changes.
+  absl::Status SetRules(std::vector<Rule> rules);
 
   // Relists if it is due; blocks for the series queries then. One caller at a time works, others
   // return at once.
@@ -71,7 +84,8 @@ class Registry {
 
   // Sorted.
   std::vector<std::string> Metrics() const;
-  // Whether every rule has been asked once, with whatever result.
+  // Whether every rule has been answered once: with series, with none, or that its selector is no
+  // selector. Stays true.
   bool listed() const;
 
   struct RuleState {
@@ -79,6 +93,8 @@ class Registry {
     size_t series_names = 0;
     // Of the last try.
     absl::Status status;
+    // When the source last gave an answer to a Tick; InfinitePast: never.
+    absl::Time answered_at = absl::InfinitePast();
   };
   std::vector<RuleState> RuleStates() const;
 
@@ -88,6 +104,8 @@ class Registry {
     std::map<std::string, MetricSource*> series;
     absl::Status status = absl::UnavailableError("not asked yet");
     bool asked = false;
+    bool answered = false;
+    absl::Time answered_at = absl::InfinitePast();
   };
   struct Entry {
     size_t rule = 0;
@@ -95,8 +113,11 @@ class Registry {
     MetricSource* source = nullptr;
   };
   using Listings = std::vector<Listing>;
+  using Rules = std::shared_ptr<const std::vector<Rule>>;
+  // What decides a rule's series.
+  using Question = std::pair<SourceChoice, std::string>;
 
-  Registry(MetricSources sources, std::vector<Rule> rules, RegistryOptions options);
+  Registry(MetricSources sources, RegistryOptions options);
 
   struct Answer {
     std::map<std::string, MetricSource*> series;
@@ -107,22 +128,34 @@ class Registry {
   };
   // Sources that gave no answer, and how.
   using DeadSources = std::map<MetricSource*, absl::Status>;
-  // Asks for the series of a rule; what is in `dead` is not asked again. No lock held.
-  absl::StatusOr<Answer> Ask(const Rule& rule, absl::Duration timeout, DeadSources* dead) const;
-  // `impatient`: a source that gives no answer is not asked for the rest of the rules, so that a
-  // waiting request is bounded by about one timeout a source.
-  void Relist(const std::vector<size_t>& rules, absl::Duration timeout, bool impatient);
+  using Answers = std::map<Question, absl::StatusOr<Answer>>;
+  // Asks for the series of a question; what is in `dead` is not asked again. No lock held.
+  absl::StatusOr<Answer> Ask(const Question& question, absl::Duration timeout,
+                             DeadSources* dead) const;
+  // For a Tick: each question gets its full time.
+  Answers AskAll(const std::vector<Rule>& rules) const;
+  // For a request that waits: a source that gives no answer is not asked for the rest of the rules,
+  // and all together are bounded.
+  Answers AskImpatiently(const std::vector<const Rule*>& rules) const;
+  // `now`: of a Tick; InfinitePast otherwise.
+  void Take(const Answers& answers, absl::Time now);
+  // Of one listing; true if that is news of a failure.
+  bool TakeAnswer(const absl::StatusOr<Answer>& answer, bool keep_series, absl::Time now,
+                  Listing* listing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status CheckSources(const std::vector<Rule>& rules) const;
   // Rules that might show `metric`: those whose only series name maps to it, and those that can
   // have any series.
-  std::vector<size_t> Candidates(absl::string_view metric) const;
+  static std::vector<const Rule*> Candidates(const std::vector<Rule>& rules,
+                                             absl::string_view metric);
   std::optional<Found> FindKnown(absl::string_view metric) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Rebuild() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const MetricSources sources_;
-  const std::vector<Rule> rules_;
   const RegistryOptions options_;
 
   mutable Mutex mu_;
+  Rules rules_ ABSL_GUARDED_BY(mu_);
+  // One for each rule.
   Listings listings_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mu_);
   // Lower-cased name -> the names that are spelled so.
@@ -131,6 +164,7 @@ class Registry {
   std::map<std::string, absl::Time> absent_ ABSL_GUARDED_BY(mu_);
   absl::Time next_tick_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   bool ticking_ ABSL_GUARDED_BY(mu_) = false;
+  bool listed_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace wheelpit::adapter

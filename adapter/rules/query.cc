@@ -15,7 +15,10 @@ absl::StatusOr<std::string> NamespaceLabel(const ResourceMapping& mapping) {
     if (resource.group.empty() && (name == "namespace" || name == "namespaces" || name == "ns"))
       return label;
   }
-  if (mapping.label_template == nullptr) return std::string("namespace");
+  if (mapping.label_template == nullptr) {
+    if (mapping.namespace_by_default) return std::string("namespace");
+    return absl::FailedPreconditionError("resources: no label stands for namespaces");
+  }
   return mapping.label_template->Render(
       TemplateValue(TemplateValue::Struct{{"Resource", TemplateValue(std::string("namespace"))},
                                           {"Group", TemplateValue(std::string())}}));

@@ -14,7 +14,7 @@
 namespace wheelpit::adapter {
 
 // The label that holds the namespace: the first override of the core resource `namespaces`, else
-// the template's, else `namespace`.
+// the template's, else `namespace`. kFailedPrecondition: the mapping has none.
 absl::StatusOr<std::string> NamespaceLabel(const ResourceMapping& mapping);
 
 // The query of an external metric: the selector's matchers by key, then the namespace's if the rule

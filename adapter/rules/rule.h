@@ -33,6 +33,8 @@ struct ResourceMapping {
   std::map<std::string, GroupResource> overrides;
   // Null if the rule has none.
   std::shared_ptr<const Template> label_template;
+  // Without either, `namespace` is the label of namespaces; else there is none.
+  bool namespace_by_default = true;
 };
 
 struct SeriesFilter {

@@ -175,9 +175,9 @@ absl::Status App::OpenApis() {
   apis.certificate_file = config_.apis_certificate_file;
   apis.key_file = config_.apis_key_file;
   apis.certificate_hosts = config_.apis_certificate_hosts;
-  apis.rules_file = config_.adapter_config;
-  apis.builtin_rules = config_.adapter_builtin_rules;
-  apis.gateway_counters = gateway_->counters();
+  apis.rules.file = config_.adapter_config;
+  apis.rules.builtin_rules = config_.adapter_builtin_rules;
+  apis.rules.gateway_counters = gateway_->counters();
   apis.version = WHEELPIT_VERSION;
   if (config_.apis_auth == "kubernetes") {
     WHEELPIT_ASSIGN_OR_RETURN(apis.delegated, ClusterDoor(config_.kubeconfig));

@@ -95,7 +95,7 @@ void AddMetricOptions(ServerConfig* c, OptionTable* t) {
                "The HTTP gateway: a YAML list of maps with path, counter, queue (none = only count), status (200) and message.");
   t->AddString("pod_namespace", &c->pod_namespace, "Label `namespace` of the gateway's series. Empty = $POD_NAMESPACE, else `default`.");
   t->AddString("pod_name", &c->pod_name, "Label `pod` of the gateway's series. Empty = $POD_NAME, else the host's name.");
-  t->AddString("adapter_config", &c->adapter_config, "prometheus-adapter's configuration file with external rules. Empty = built-in rules only.");
+  t->AddString("adapter_config", &c->adapter_config, "prometheus-adapter's configuration file with external rules, followed while the server runs. Empty = built-in rules only.");
   t->AddBool("adapter_builtin_rules", &c->adapter_builtin_rules, "Rules for the gateway's counters and the queues; the file's win.");
   t->AddString("apis_certificate_file", &c->apis_certificate_file, "PEM certificate of the metrics APIs. Empty = self-signed, in data_dir.");
   t->AddString("apis_key_file", &c->apis_key_file, "PEM key of apis_certificate_file.");

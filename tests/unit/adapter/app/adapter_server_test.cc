@@ -35,7 +35,7 @@ class AdapterServerTest : public ::testing::Test {
     folder_ = mkdtemp(name.data());
     options_.port = 0;
     options_.data_dir = folder_;
-    options_.gateway_counters = {"heavywork_requests_total"};
+    options_.rules.gateway_counters = {"heavywork_requests_total"};
     options_.version = "0.1.0";
   }
   ~AdapterServerTest() override {
@@ -70,8 +70,8 @@ class AdapterServerTest : public ::testing::Test {
     return client.Read();
   }
   void WriteRules(absl::string_view yaml) {
-    options_.rules_file = folder_ + "/rules.yaml";
-    std::ofstream(options_.rules_file) << yaml;
+    options_.rules.file = folder_ + "/rules.yaml";
+    std::ofstream(options_.rules.file) << yaml;
   }
 
   std::string folder_;
@@ -195,7 +195,7 @@ TEST_F(AdapterServerTest, ABadRuleFileStopsTheStart) {
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("rules.yaml: line 2: externalRules[0]: unknown key \"nmae\""));
-  options_.rules_file = folder_ + "/missing.yaml";
+  options_.rules.file = folder_ + "/missing.yaml";
   EXPECT_EQ(Start(&source_).code(), absl::StatusCode::kInvalidArgument);
 }
 

@@ -36,7 +36,7 @@ class DelegatedServerTest : public ::testing::Test {
     source_.SetSeries("{__name__=\"jobs_total\"}", {{{"__name__", "jobs_total"}}});
     source_.SetValues("sum(rate(jobs_total{}[30s]))", {{{}, 7}});
     options_.port = 0;
-    options_.gateway_counters = {"jobs_total"};
+    options_.rules.gateway_counters = {"jobs_total"};
     options_.delegated.emplace();
     options_.delegated->authentication = options_.delegated->authorization = api_.Config();
     // Each question reaches the API server.

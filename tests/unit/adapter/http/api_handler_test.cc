@@ -366,7 +366,13 @@ TEST_F(ApiHandlerTest, ReadinessWaitsForTheFirstListingButNotForEver) {
   EXPECT_EQ(handler.Handle(request).status, 200);
   clock_.nanos = 0;
   EXPECT_EQ(handler.Handle(request).status, 500);
+  // A source that is away gives no listing.
+  constexpr char kTasks[] = "{__name__=\"wheelpit_queue_tasks\"}";
+  source_.SetSeriesError(kTasks, MakeError(absl::StatusCode::kUnavailable, kReasonUnreachable, ""));
   registry_->Tick(absl::FromUnixSeconds(1));
+  EXPECT_EQ(handler.Handle(request).status, 500);
+  source_.SetSeries(kTasks, {});
+  registry_->Tick(absl::FromUnixSeconds(10));
   EXPECT_EQ(handler.Handle(request).status, 200);
 }
 
@@ -394,6 +400,13 @@ TEST_F(ApiHandlerTest, CountsWhatItAnswers) {
   EXPECT_THAT(response.body,
               HasSubstr("wheelpit_adapter_rule_up{rule=\"externalRules[0] (line 2)\"} 1\n"));
   EXPECT_THAT(response.body, HasSubstr("wheelpit_adapter_external_metrics 2\n"));
+  EXPECT_THAT(response.body,
+              HasSubstr("wheelpit_adapter_rule_series_names{rule=\"externalRules[0] (line 2)\"} 1\n"));
+  EXPECT_THAT(response.body,
+              HasSubstr("wheelpit_adapter_rule_last_answer_timestamp_seconds{rule=\"externalRules[0] "
+                        "(line 2)\"} 1\n"));
+  ASSERT_TRUE(registry_->SetRules(BuiltinExternalRules({})).ok());
+  EXPECT_THAT(Get("/metrics").body, Not(HasSubstr("externalRules")));
 }
 
 TEST_F(ApiHandlerTest, TheServersOwnErrorsAreStatusesToo) {

@@ -248,6 +248,82 @@ TEST_F(RegistryTest, ACutListForgetsNothing) {
   EXPECT_THAT(registry->Metrics(), ElementsAre("x"));
 }
 
+TEST_F(RegistryTest, AFirstListingThatFailedIsNone) {
+  aggregator_.SetSeriesError("queue_depth", Down());
+  auto registry = Make(kTwoRules);
+  registry->Tick(kNow);
+  EXPECT_FALSE(registry->listed());
+  aggregator_.SetSeriesError(
+      "queue_depth", MakeError(absl::StatusCode::kInvalidArgument, kReasonBadQuery, "1:7"));
+  registry->Tick(kNow + absl::Seconds(2));
+  EXPECT_TRUE(registry->listed()) << "a selector that is none will never give series";
+  // Once is enough: one that fails later, or is new, does not take the adapter away.
+  aggregator_.SetSeriesError("queue_depth", Down());
+  ASSERT_TRUE(registry->SetRules(Rules("- {seriesQuery: other, metricsQuery: b}\n")).ok());
+  EXPECT_TRUE(registry->listed());
+}
+
+// Each series query takes as long as it may.
+class SlowSource final : public MetricSource {
+ public:
+  class HandClock final : public Clock {
+   public:
+    TimeMs NowMs() const override { return 0; }
+    int64_t MonotonicNanos() const override { return absl::ToInt64Nanoseconds(passed); }
+    absl::Time WallNow() const override { return absl::UnixEpoch(); }
+    absl::Duration passed;
+  };
+  absl::string_view name() const override { return "slow"; }
+  absl::StatusOr<SourceResult> Query(absl::string_view, absl::Time, absl::Duration) override {
+    return SourceResult{};
+  }
+  absl::StatusOr<SourceSeries> Series(const std::vector<std::string>&,
+                                      absl::Duration timeout) override {
+    clock.passed += timeout;
+    return SourceSeries{};
+  }
+  HandClock clock;
+};
+
+TEST_F(RegistryTest, ALookupIsBoundedAlsoWhereEveryAnswerIsSlow) {
+  SlowSource slow;
+  std::string yaml;
+  for (int i = 0; i < 50; ++i) {
+    absl::StrAppend(&yaml, "- {seriesQuery: '{__name__=~\"a.*\",i=\"", i,
+                    "\"}', metricsQuery: b}\n");
+  }
+  RegistryOptions options;
+  options.clock = &slow.clock;
+  auto registry = *Registry::Create({nullptr, &slow}, Rules(yaml), options);
+  const absl::Status status = registry->Find("a1", kNow).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << "not asked is not absent";
+  EXPECT_THAT(std::string(status.message()), HasSubstr("the rules before it took too long"));
+  EXPECT_LE(slow.clock.passed, options.lookup_total);
+}
+
+TEST_F(RegistryTest, StrictlyItDoesAsPrometheusAdapter) {
+  aggregator_.SetSeries("{__name__=~\"jobs.*\"}", {Named("jobs_total")});
+  aggregator_.SetSeries("queue_depth", {Named("Queue_Depth")});
+  RegistryOptions options;
+  options.strict_compat = true;
+  auto registry = *Registry::Create({&aggregator_, nullptr}, Rules(kTwoRules), options);
+  const auto absent = [&](absl::string_view name) {
+    return absl::IsNotFound(registry->Find(name, kNow).status());
+  };
+  EXPECT_TRUE(absent("jobs")) << "not before the first relist";
+  EXPECT_THAT(aggregator_.series_queries(), IsEmpty());
+  registry->Tick(kNow);
+  EXPECT_FALSE(absent("jobs"));
+  EXPECT_FALSE(absent("Queue_Depth"));
+  EXPECT_TRUE(absent("queue_depth"));
+  // One that fails leaves the whole list as it was, for a whole interval.
+  aggregator_.SetSeriesError("queue_depth", Down());
+  aggregator_.SetSeries("{__name__=~\"jobs.*\"}", {Named("jobs_b_total")});
+  registry->Tick(kNow + absl::Seconds(30));
+  EXPECT_THAT(registry->Metrics(), ElementsAre("Queue_Depth", "jobs"));
+  EXPECT_EQ(registry->NextTick(), kNow + absl::Seconds(60));
+}
+
 TEST_F(RegistryTest, AnEmptyExpansionIsNoMetric) {
   aggregator_.SetSeries("a_total", {Named("a_total")});
   auto registry = Make(
