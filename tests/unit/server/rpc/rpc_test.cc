@@ -391,6 +391,19 @@ TEST_P(RpcTest, ReportsAreCountedOnceAndRepeatsAreRecognised) {
   EXPECT_EQ(answer.vector().elements(0).value(), 60);
 }
 
+TEST_P(RpcTest, AnOpenWindowHasWhatWasAcknowledged) {
+  MustSubmit("payload");
+  grpc::ClientContext context;
+  v1::QueryRequest request;
+  request.set_query("sum(increase(wheelpit_tasks_submitted_total{queue=\"q\"}[60s]))");
+  request.set_open_window(true);
+  v1::QueryResponse answer;
+  const grpc::Status status = query_->Query(&context, request, &answer);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(answer.vector().elements_size(), 1);
+  EXPECT_EQ(answer.vector().elements(0).value(), 1);
+}
+
 TEST_P(RpcTest, AGapOrAReportWithoutHelloEndsTheStream) {
   for (const bool with_hello : {false, true}) {
     grpc::ClientContext context;
