@@ -70,7 +70,7 @@ void AppendField(std::string* line, absl::string_view key, absl::string_view val
 
 void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField> fields) {
   LogState& state = State();
-  if (static_cast<int>(level) < state.level.load(std::memory_order_relaxed)) return;
+  if (!LogEnabled(level)) return;
   const int64_t now_ns = state.clock.MonotonicNanos();
   int64_t dropped = 0;
   std::function<void(absl::string_view)> sink;
@@ -100,6 +100,10 @@ void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField
   }
   line.push_back('\n');
   std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+bool LogEnabled(LogLevel level) {
+  return static_cast<int>(level) >= State().level.load(std::memory_order_relaxed);
 }
 
 void SetLogLevel(LogLevel level) {

@@ -19,6 +19,8 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 using LogField = std::pair<absl::string_view, std::string>;
 
 void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField> fields = {});
+// For fields that cost something to make.
+bool LogEnabled(LogLevel level);
 void SetLogLevel(LogLevel level);
 // `sink` gets whole lines without the newline; nullptr = stderr. Set before threads start.
 void SetLogSink(std::function<void(absl::string_view line)> sink);

@@ -86,33 +86,24 @@ ApiStatus AuthorizationFailed(absl::string_view target, absl::string_view cause)
           absl::StrCat("Internal Server Error: ", GoQuote(target), ": ", cause), Json::object()};
 }
 
-ApiStatus ForbiddenExternal(absl::string_view user, absl::string_view metric,
-                            absl::string_view name_space, absl::string_view reason) {
+ApiStatus ForbiddenResource(absl::string_view user, absl::string_view verb,
+                            const ForbiddenTarget& target, absl::string_view reason) {
   Json details;
-  details["group"] = "external.metrics.k8s.io";
-  details["kind"] = std::string(metric);
+  if (!target.name.empty()) details["name"] = target.name;
+  if (!target.group.empty()) details["group"] = target.group;
+  details["kind"] = target.resource;
+  const std::string resource =
+      target.subresource.empty() ? target.resource
+                                 : absl::StrCat(target.resource, "/", target.subresource);
   return {403, "Forbidden",
-          absl::StrCat(metric, ".external.metrics.k8s.io is forbidden: User ", GoQuote(user),
-                       " cannot list resource ", GoQuote(metric),
-                       " in API group \"external.metrics.k8s.io\" in the namespace ",
-                       GoQuote(name_space), Because(reason)),
-          details};
-}
-
-ApiStatus ForbiddenCustom(absl::string_view user, absl::string_view resource,
-                          absl::string_view name, absl::string_view metric,
-                          absl::string_view name_space, absl::string_view reason) {
-  Json details;
-  details["name"] = std::string(name);
-  details["group"] = "custom.metrics.k8s.io";
-  details["kind"] = std::string(resource);
-  return {403, "Forbidden",
-          absl::StrCat(resource, ".custom.metrics.k8s.io ", GoQuote(name), " is forbidden: User ",
-                       GoQuote(user), " cannot get resource ",
-                       GoQuote(absl::StrCat(resource, "/", metric)),
-                       " in API group \"custom.metrics.k8s.io\" ",
-                       name_space.empty() ? "at the cluster scope"
-                                          : absl::StrCat("in the namespace ", GoQuote(name_space)),
+          absl::StrCat(target.resource, target.group.empty() ? "" : ".", target.group,
+                       target.name.empty() ? "" : " ",
+                       target.name.empty() ? "" : GoQuote(target.name), " is forbidden: User ",
+                       GoQuote(user), " cannot ", verb, " resource ", GoQuote(resource),
+                       " in API group ", GoQuote(target.group),
+                       target.name_space.empty()
+                           ? " at the cluster scope"
+                           : absl::StrCat(" in the namespace ", GoQuote(target.name_space)),
                        Because(reason)),
           details};
 }

@@ -41,13 +41,12 @@ ApiStatus Unauthorized();
 ApiStatus RequestTimeout();
 // Whether the request is allowed could not be found out.
 ApiStatus AuthorizationFailed(absl::string_view target, absl::string_view cause);
-// `metric` of an external metric.
-ApiStatus ForbiddenExternal(absl::string_view user, absl::string_view metric,
-                            absl::string_view name_space, absl::string_view reason);
-// An object's custom metric: `resource` and `name` as in the URL.
-ApiStatus ForbiddenCustom(absl::string_view user, absl::string_view resource,
-                          absl::string_view name, absl::string_view metric,
-                          absl::string_view name_space, absl::string_view reason);
+// What of a resource is forbidden, in RBAC's words; empty where it is not said.
+struct ForbiddenTarget {
+  std::string group, resource, subresource, name, name_space;
+};
+ApiStatus ForbiddenResource(absl::string_view user, absl::string_view verb,
+                            const ForbiddenTarget& target, absl::string_view reason);
 // `verb` is the lower-case HTTP method.
 ApiStatus ForbiddenPath(absl::string_view user, absl::string_view verb, absl::string_view path,
                         absl::string_view reason);

@@ -10,15 +10,18 @@ std::string TimestampText(absl::Time time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
 }
 
-Json ExternalMetricValueList(const ExternalValues& values, int* dropped) {
+Json ExternalMetricValueList(const ExternalValues& values, int* dropped,
+                             UnfitValues unfit) {
   Json list;
   list["kind"] = "ExternalMetricValueList";
   list["apiVersion"] = "external.metrics.k8s.io/v1beta1";
   list["metadata"] = Json::object();
   list["items"] = Json::array();
   for (const ExternalValue& value : values.values) {
-    const std::optional<int64_t> milli = MilliOf(value.value);
-    if (!milli.has_value() || *milli < 0) {
+    const bool as_it_is = unfit == UnfitValues::kAsPrometheusAdapter;
+    const std::optional<int64_t> milli =
+        as_it_is ? MilliOfPrometheusAdapter(value.value) : MilliOf(value.value);
+    if (!as_it_is && (!milli.has_value() || *milli < 0)) {
       if (dropped != nullptr) ++*dropped;
       continue;
     }

@@ -25,10 +25,14 @@ struct ExternalValues {
   std::vector<ExternalValue> values;
 };
 
+// What to do with values that no quantity may stand for.
+enum class UnfitValues { kLeaveOut, kAsPrometheusAdapter };
+
 // Values that no quantity may stand for are left out and counted in `dropped` (may be null): NaN
 // and ±Inf, which the HPA would read as 0, and negative ones, which it takes for an overflow. Too
-// large ones are cut to the largest.
-Json ExternalMetricValueList(const ExternalValues& values, int* dropped);
+// large ones are cut to the largest. kAsPrometheusAdapter: all are written (quantity.h).
+Json ExternalMetricValueList(const ExternalValues& values, int* dropped,
+                             UnfitValues unfit = UnfitValues::kLeaveOut);
 
 // RFC 3339 in whole seconds, UTC.
 std::string TimestampText(absl::Time time);

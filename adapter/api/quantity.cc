@@ -16,6 +16,14 @@ std::optional<int64_t> MilliOf(double value) {
   return static_cast<int64_t>(milli);
 }
 
+int64_t MilliOfPrometheusAdapter(double value) {
+  const double milli = value * 1000.0;
+  constexpr double kLimit = 9223372036854775808.0;  // 2^63
+  // False for NaN.
+  const bool fits = milli < kLimit && milli > -kLimit;
+  return fits ? static_cast<int64_t>(milli) : std::numeric_limits<int64_t>::min();
+}
+
 std::string QuantityText(int64_t milli) {
   if (milli == 0) return "0";
   int64_t digits = milli;

@@ -109,7 +109,9 @@ AdapterOptions ServingOptions(const AdapterFlags& flags, const std::string& vers
   options.tls.cipher_suites = flags.tls_cipher_suites;
   options.rules.file = flags.config;
   // Built-in rules are about what an aggregator has.
-  options.rules.builtin_rules = flags.builtin_rules && !flags.aggregators.empty();
+  options.rules.builtin_rules =
+      flags.builtin_rules && !flags.aggregators.empty() && !flags.strict_compat;
+  options.rules.strict_compat = flags.strict_compat;
   options.rules.gateway_counters = flags.gateway_counters;
   options.query_timeout = kQueryTimeout;
   options.registry.relist_interval = flags.metrics_relist_interval;

@@ -45,6 +45,7 @@ absl::Status AdapterServer::Init(MetricSources sources, ThreadFactory threads,
   WHEELPIT_ASSIGN_OR_RETURN(std::vector<Rule> rules, rule_loader_->Load());
   RegistryOptions registry = options_.registry;
   registry.clock = clock_;
+  registry.strict_compat = options_.rules.strict_compat;
   WHEELPIT_ASSIGN_OR_RETURN(registry_, Registry::Create(sources, std::move(rules), registry));
   WHEELPIT_RETURN_IF_ERROR(OpenDoor());
   HttpServerOptions http;
@@ -53,7 +54,9 @@ absl::Status AdapterServer::Init(MetricSources sources, ThreadFactory threads,
   http.port = options_.port;
   http.gzip_bytes_min = kGzipBytesMin;
   http.tls = options_.tls;
-  http.error_response = &ApiHandler::ServerError;
+  http.error_response = [this](int status, absl::string_view message) {
+    return handler_->Refuse(status, message);
+  };
   WHEELPIT_ASSIGN_OR_RETURN(const ServingCertificate certificate, LoadCertificate());
   http.certificate_pem = certificate.certificate_pem;
   http.key_pem = certificate.key_pem;
@@ -66,6 +69,7 @@ absl::Status AdapterServer::Init(MetricSources sources, ThreadFactory threads,
   if (options_.port != 0) handler.server_address = absl::StrCat(options_.host, ":", options_.port);
   handler.query_timeout = options_.query_timeout;
   handler.version = options_.version;
+  handler.strict_compat = options_.rules.strict_compat;
   handler_ = std::make_unique<ApiHandler>(
       ApiHandlerParts{registry_.get(),
                       delegated_ ? delegated_->authenticator() : token_authenticator_.get(),

@@ -54,6 +54,7 @@ struct AdapterOptions {
   ServerTlsOptions tls;
   // Set: users and their rights are the cluster's matter. Else adapter.token opens the door.
   std::optional<DelegatedOptions> delegated;
+  // Its strict_compat is for the whole server.
   RuleLoaderOptions rules;
   absl::Duration query_timeout = absl::Seconds(1);
   RegistryOptions registry;

@@ -12,6 +12,9 @@ namespace {
 
 constexpr char kDefaultPrometheus[] = "https://localhost";
 constexpr absl::Duration kMaxAgeMin = absl::Minutes(10);
+// An aggregator answers from memory; a Prometheus server searches its blocks.
+constexpr absl::Duration kRelist = absl::Seconds(30);
+constexpr absl::Duration kRelistOfPrometheusAdapter = absl::Minutes(10);
 
 void AddSources(AdapterFlags* f, FlagTable* t) {
   t->AddList("aggregator", "gRPC address (host:port) of the aggregator to ask; exactly one.",
@@ -44,12 +47,18 @@ void AddRules(AdapterFlags* f, FlagTable* t) {
                &f->config);
   t->AddBool("builtin-rules", "Rules for queues and gateway counters; the file's win.",
              &f->builtin_rules);
+  t->AddBool("strict-compat",
+             "Do as prometheus-adapter does where this adapter does better: NaN, infinite and "
+             "negative values are answered, errors lack their cause, names keep their case, no rule "
+             "is built in, a namespaced rule must name its label, a failing seriesQuery stops the "
+             "relist, nothing is looked up in between.",
+             &f->strict_compat);
   t->AddList("gateway-counters",
              "Counters X_total that get a built-in metric X_per_second, separated by commas.",
              &f->gateway_counters);
   t->AddDuration("metrics-relist-interval",
                  "How often all rules look for new series; a name that is asked for is looked up "
-                 "at once.",
+                 "at once. 0: 30s beside an aggregator, else 10m.",
                  &f->metrics_relist_interval);
   t->AddDuration("metrics-max-age",
                  "Series without a sample for so long do not count. 0: the relist interval, but "
@@ -175,10 +184,14 @@ absl::Status Check(AdapterFlags* f) {
   if (!f->tls_min_version.empty() && f->tls_min_version != "VersionTLS12" &&
       f->tls_min_version != "VersionTLS13")
     return bad("--tls-min-version must be VersionTLS12 or VersionTLS13");
-  if (f->metrics_relist_interval <= absl::ZeroDuration())
-    return bad("--metrics-relist-interval must be longer than 0");
-  if (f->metrics_max_age == absl::ZeroDuration())
-    f->metrics_max_age = std::max(f->metrics_relist_interval, kMaxAgeMin);
+  if (f->metrics_relist_interval == absl::ZeroDuration()) {
+    const bool as_prometheus_adapter = f->aggregators.empty() || f->strict_compat;
+    f->metrics_relist_interval = as_prometheus_adapter ? kRelistOfPrometheusAdapter : kRelist;
+  }
+  if (f->metrics_max_age == absl::ZeroDuration()) {
+    f->metrics_max_age = f->strict_compat ? f->metrics_relist_interval
+                                          : std::max(f->metrics_relist_interval, kMaxAgeMin);
+  }
   if (f->metrics_max_age < f->metrics_relist_interval)
     return bad("--metrics-max-age must not be shorter than --metrics-relist-interval");
   return absl::OkStatus();

@@ -31,7 +31,9 @@ struct AdapterFlags {
   std::string config;
   bool builtin_rules = true;
   std::vector<std::string> gateway_counters;
-  absl::Duration metrics_relist_interval = absl::Seconds(30);
+  bool strict_compat = false;
+  // Of 0 the default has been made.
+  absl::Duration metrics_relist_interval;
   absl::Duration metrics_max_age;
   // Serving.
   int secure_port = 6443;

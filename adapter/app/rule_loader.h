@@ -24,7 +24,8 @@ struct RuleLoaderOptions {
   bool builtin_rules = true;
   // Each counter X_total gets X_per_second.
   std::vector<std::string> gateway_counters;
-  // A namespaced rule without a label for namespaces is an error of each question, not `namespace`.
+  // A namespaced rule of the file without a label for namespaces is an error of each question, not
+  // `namespace`.
   bool strict_compat = false;
 };
 

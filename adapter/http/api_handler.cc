@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "adapter/api/accept.h"
 #include "adapter/api/discovery.h"
+#include "adapter/http/impersonation.h"
 #include "adapter/http/own_metrics_text.h"
 #include "adapter/naming/go_text.h"
 #include "base/errors.h"
@@ -102,6 +103,18 @@ absl::string_view ApiOf(const std::vector<std::string>& path) {
 
 std::string Verb(const HttpRequest& request) { return absl::AsciiStrToLower(request.method); }
 
+// RBAC's word for a method on a resource.
+std::string ResourceVerb(const HttpRequest& request, bool one) {
+  if (IsGet(request)) {
+    if (one) return "get";
+    return ParsesTrue(request.Query("watch")) ? "watch" : "list";
+  }
+  if (request.method == "POST") return "create";
+  if (request.method == "PUT") return "update";
+  if (request.method == "DELETE") return one ? "delete" : "deletecollection";
+  return Verb(request);
+}
+
 // What is asked for, in the words of RBAC.
 RequestAttributes AttributesOf(const HttpRequest& request, const std::vector<std::string>& path) {
   RequestAttributes attributes;
@@ -120,23 +133,8 @@ RequestAttributes AttributesOf(const HttpRequest& request, const std::vector<std
   attributes.resource = path[at];
   if (path.size() > at + 1) attributes.name = path[at + 1];
   if (path.size() > at + 2) attributes.subresource = path[at + 2];
-  if (request.method == "GET" || request.method == "HEAD") {
-    attributes.verb = attributes.name.empty() ? "list" : "get";
-    if (attributes.name.empty() && ParsesTrue(request.Query("watch"))) attributes.verb = "watch";
-  }
+  attributes.verb = ResourceVerb(request, !attributes.name.empty());
   return attributes;
-}
-
-ApiStatus ForbiddenStatus(const UserInfo& user, const RequestAttributes& attributes,
-                          absl::string_view reason) {
-  if (attributes.is_resource && attributes.group == kExternalGroup) {
-    return ForbiddenExternal(user.name, attributes.resource, attributes.name_space, reason);
-  }
-  if (attributes.is_resource && attributes.group == kCustomGroup) {
-    return ForbiddenCustom(user.name, attributes.resource, attributes.name, attributes.subresource,
-                           attributes.name_space, reason);
-  }
-  return ForbiddenPath(user.name, attributes.verb, attributes.path, reason);
 }
 
 }  // namespace
@@ -145,7 +143,7 @@ ApiHandler::ApiHandler(ApiHandlerParts parts, ApiHandlerOptions options, uint64_
     : parts_(parts),
       options_(std::move(options)),
       started_ns_(parts.clock->MonotonicNanos()),
-      external_(parts.registry),
+      external_(parts.registry, options_.strict_compat),
       probe_(parts.metrics),
       rng_(seed) {}
 
@@ -170,14 +168,23 @@ HttpResponse ApiHandler::ServerError(int status, absl::string_view message) {
   return JsonAnswer(status, StatusObject(error), /*pretty=*/false);
 }
 
+void ApiHandler::AddCommonHeaders(absl::string_view audit_id, HttpResponse* response) {
+  response->headers.emplace_back(
+      "Audit-Id", audit_id.empty() ? NewAuditId() : std::string(audit_id.substr(0, 128)));
+  response->headers.emplace_back("Cache-Control", "no-cache, private");
+}
+
+HttpResponse ApiHandler::Refuse(int status, absl::string_view message) {
+  HttpResponse response = ServerError(status, message);
+  AddCommonHeaders("", &response);
+  return response;
+}
+
 HttpResponse ApiHandler::Handle(const HttpRequest& request) {
   const int64_t start_ns = parts_.clock->MonotonicNanos();
   Call call{request, {}, WantsPretty(request), absl::InfiniteDuration(), "other", ""};
   HttpResponse response = Dispatch(&call);
-  const absl::string_view audit_id = request.Header("Audit-Id");
-  response.headers.emplace_back(
-      "Audit-Id", audit_id.empty() ? NewAuditId() : std::string(audit_id.substr(0, 128)));
-  response.headers.emplace_back("Cache-Control", "no-cache, private");
+  AddCommonHeaders(request.Header("Audit-Id"), &response);
   const int64_t taken_ns = parts_.clock->MonotonicNanos() - start_ns;
   probe_.Answered(call.api, response.status, static_cast<double>(taken_ns) / 1e9);
   if (response.status >= 500) {
@@ -225,9 +232,12 @@ std::optional<HttpResponse> ApiHandler::Refusal(const RequestAttributes& attribu
     Log(LogLevel::kDebug, "adapter_unauthorized", {{"cause", std::string(user.status().message())}});
     return call->Error(Unauthorized());
   }
-  const absl::Status allowed = parts_.authorizer->Authorize(*user, attributes);
+  const auto judged = Impersonate(call->request, *user, parts_.authorizer);
+  if (const auto* refusal = std::get_if<ApiStatus>(&judged)) return call->Error(*refusal);
+  const UserInfo& as = std::get<UserInfo>(judged);
+  const absl::Status allowed = parts_.authorizer->Authorize(as, attributes);
   if (absl::IsPermissionDenied(allowed))
-    return call->Error(ForbiddenStatus(*user, attributes, allowed.message()));
+    return call->Error(ForbiddenStatus(as, attributes, allowed.message()));
   if (allowed.ok()) return std::nullopt;
   // As a Status, so that people see the cause in the HPA's events.
   return call->Error(AuthorizationFailed(call->request.target, allowed.message()));
@@ -325,7 +335,9 @@ HttpResponse ApiHandler::External(Call* call) {
                                        call->timeout_asked);
   if (const auto* error = std::get_if<ApiStatus>(&values)) return call->Error(*error);
   int dropped = 0;
-  const Json list = ExternalMetricValueList(std::get<ExternalValues>(values), &dropped);
+  const Json list = ExternalMetricValueList(
+      std::get<ExternalValues>(values), &dropped,
+      options_.strict_compat ? UnfitValues::kAsPrometheusAdapter : UnfitValues::kLeaveOut);
   if (dropped > 0) probe_.ValuesDropped(dropped);
   return call->Answer(200, list);
 }
@@ -340,7 +352,11 @@ HttpResponse ApiHandler::Custom(Call* call) {
   if (!object && !of_namespace) return call->Error(NoRoute());
   for (const char* name : {"labelSelector", "metricLabelSelector"}) {
     const auto selector = ParseSelector(call->request.Query(name));
-    if (!selector.ok()) return call->Error(BadRequest(selector.status().message()));
+    if (selector.ok()) continue;
+    ApiStatus bad = BadRequest(selector.status().message());
+    if (options_.strict_compat && absl::string_view(name) == "metricLabelSelector")
+      bad = {500, "", bad.message, {}};
+    return call->Error(bad);
   }
   const std::string& resource = of_namespace ? rest[0] : namespaced ? rest[2] : rest[0];
   return call->Error(CustomMetricNotFound(rest.back(), resource, "*"));

@@ -36,6 +36,9 @@ struct ApiHandlerOptions {
   // /readyz waits at most so long for the first listing of all rules.
   absl::Duration ready_wait_max = absl::Seconds(30);
   std::string version;
+  // Answers as prometheus-adapter gives them where ours are better: NaN, ±Inf and negative values,
+  // errors without a cause, 500 for a bad metricLabelSelector.
+  bool strict_compat = false;
 };
 
 // All outlive the handler.
@@ -52,8 +55,9 @@ class ApiHandler {
   ApiHandler(ApiHandlerParts parts, ApiHandlerOptions options, uint64_t seed);
 
   HttpResponse Handle(const HttpRequest& request);
-  // What the server answers by itself, as a Status.
+  // What the server answers by itself, as a Status; Refuse with the headers that every answer has.
   static HttpResponse ServerError(int status, absl::string_view message);
+  HttpResponse Refuse(int status, absl::string_view message);
   // Own metrics that are states, not counts.
   void RefreshGauges() { probe_.SetRules(*parts_.registry); }
   // From now on /readyz fails; everything else goes on.
@@ -75,6 +79,7 @@ class ApiHandler {
   HttpResponse OwnMetrics();
   HttpResponse Version();
   std::string NewAuditId();
+  void AddCommonHeaders(absl::string_view audit_id, HttpResponse* response);
 
   const ApiHandlerParts parts_;
   const ApiHandlerOptions options_;

@@ -18,8 +18,10 @@ namespace wheelpit::adapter {
 
 class ExternalProvider {
  public:
-  // `registry` outlives it.
-  explicit ExternalProvider(Registry* registry) : registry_(*registry) {}
+  // `registry` outlives it. `strict_compat`: failures have prometheus-adapter's words, the cause is in
+  // the log only.
+  explicit ExternalProvider(Registry* registry, bool strict_compat = false)
+      : registry_(*registry), strict_compat_(strict_compat) {}
 
   // `now` is for remembering names that are not there; the source evaluates at its own now. An
   // empty result is an answer without items; unknown, unreachable, silent and broken ones are 500
@@ -31,7 +33,11 @@ class ExternalProvider {
                                                  absl::Duration asked = absl::InfiniteDuration());
 
  private:
+  ApiStatus Failure(absl::string_view metric, absl::string_view rule,
+                    const absl::Status& status) const;
+
   Registry& registry_;
+  const bool strict_compat_;
 };
 
 }  // namespace wheelpit::adapter

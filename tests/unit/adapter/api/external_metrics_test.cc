@@ -66,6 +66,18 @@ TEST(ExternalMetricsTest, LeavesOutWhatNoQuantityMayStandFor) {
       "\n");
 }
 
+TEST(ExternalMetricsTest, StrictlyEveryValueIsWritten) {
+  const double inf = std::numeric_limits<double>::infinity();
+  int dropped = 0;
+  const Json list = ExternalMetricValueList(
+      {"m", kAt, {{{}, true, std::nan("")}, {{}, true, inf}, {{}, true, 1e300}, {{}, true, -2.5}}},
+      &dropped, UnfitValues::kAsPrometheusAdapter);
+  EXPECT_EQ(dropped, 0);
+  ASSERT_EQ(list["items"].size(), 4);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(list["items"][i]["value"], "-9223372036854775808m");
+  EXPECT_EQ(list["items"][3]["value"], "-2500m");
+}
+
 TEST(ExternalMetricsTest, EscapesAsGoDoesAndBearsBadBytes) {
   const std::string text = Text({"a<b>&c\u2028", kAt, {{{{"l", "\xff"}}, true, 1}}});
   EXPECT_NE(text.find(R"("metricName":"a\u003cb\u003e\u0026c\u2028")"), std::string::npos) << text;

@@ -106,7 +106,7 @@ TEST(AdapterFlagsTest, ValuesAreChecked) {
       {{"--secure-port=65536"}, "--secure-port"},
       {{"--metrics-relist-interval=10"}, "is no duration such as 10m"},
       {{"--metrics-relist-interval=-1m"}, "is no duration"},
-      {{"--metrics-relist-interval=0s", "--config=c"}, "must be longer than 0"},
+      {{"--strict-compat=perhaps"}, "neither true nor false"},
       {{"--metrics-max-age=1s", "--config=c"}, "--metrics-max-age must not be shorter"},
       {{"--builtin-rules=maybe"}, "neither true nor false"},
       {{"--prometheus-header=novalue"}, "is not name=value"},
@@ -137,6 +137,17 @@ TEST(AdapterFlagsTest, DefaultsFitTheSource) {
   ASSERT_TRUE(prometheus.ok());
   EXPECT_EQ(prometheus->prometheus_url, "https://localhost");
   EXPECT_EQ(prometheus->metrics_max_age, absl::Minutes(10));
+  // Series queries cost a Prometheus server more than an aggregator.
+  EXPECT_EQ(prometheus->metrics_relist_interval, absl::Minutes(10));
+  EXPECT_EQ(aggregator->metrics_relist_interval, absl::Seconds(30));
+  EXPECT_EQ(aggregator->metrics_max_age, absl::Minutes(10));
+  const auto strict =
+      ParseAdapterFlags({"--aggregator=a:1", "--strict-compat", "--metrics-relist-interval=1m"});
+  ASSERT_TRUE(strict.ok());
+  EXPECT_TRUE(strict->strict_compat);
+  EXPECT_EQ(strict->metrics_max_age, absl::Minutes(1));
+  EXPECT_EQ(ParseAdapterFlags({"--aggregator=a:1", "--strict-compat"})->metrics_relist_interval,
+            absl::Minutes(10));
   EXPECT_THAT(prometheus->authorization_always_allow_paths, IsEmpty());
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -256,6 +257,24 @@ TEST_F(ApiHandlerTest, TheCauseOfAFailureIsInItsMessage) {
   EXPECT_EQ(Header(response, "Retry-After"), "");
 }
 
+TEST_F(ApiHandlerTest, StrictlyItAnswersAsPrometheusAdapter) {
+  ApiHandlerOptions options;
+  options.strict_compat = true;
+  handler_ = std::make_unique<ApiHandler>(
+      ApiHandlerParts{registry_.get(), authenticator_.get(), &authorizer_, &metrics_, &clock_},
+      options, 1);
+  const std::string query = "sum by (queue) (queue_depth{namespace=\"x\"})";
+  const std::string target = "/apis/external.metrics.k8s.io/v1beta1/namespaces/x/queue_depth";
+  source_.SetQueryError(query, MakeError(absl::StatusCode::kUnavailable, kReasonUnknown, "silent"));
+  EXPECT_THAT(Get(target).body,
+              HasSubstr(R"("message":"Internal error occurred: unable to fetch metrics","reason":)"
+                        R"("InternalError","details":{"causes":[{"message":"unable to fetch metrics"}]})"));
+  source_.SetValues(query, {{{}, std::nan("")}, {{}, -1}});
+  EXPECT_THAT(Get(target).body, HasSubstr("\"value\":\"-9223372036854775808m\""));
+  EXPECT_THAT(Get(target).body, HasSubstr("\"value\":\"-1\""));
+  EXPECT_EQ(Get("/apis/custom.metrics.k8s.io/v1beta1/nodes/n/m?metricLabelSelector=%3D").status, 500);
+}
+
 TEST_F(ApiHandlerTest, TheTimeoutOnlyShortens) {
   Get(absl::StrCat(kDepth, "&timeout=250ms"));
   EXPECT_EQ(source_.last_timeout(), absl::Milliseconds(250));
@@ -313,6 +332,21 @@ TEST_F(ApiHandlerTest, TheAuthorizerSeesWhatRbacSees) {
     EXPECT_EQ(seen.name, c.name) << c.target;
     EXPECT_EQ(seen.subresource, c.subresource) << c.target;
   }
+  const struct {
+    std::string method, target, verb;
+  } kVerbs[] = {
+      {"POST", kDepth, "create"},
+      {"PUT", kDepth, "update"},
+      {"PATCH", kDepth, "patch"},
+      {"DELETE", kDepth, "deletecollection"},
+      {"HEAD", kDepth, "list"},
+      {"DELETE", "/apis/custom.metrics.k8s.io/v1beta1/nodes/n1/m", "delete"},
+      {"POST", "/version", "post"},
+  };
+  for (const auto& c : kVerbs) {
+    Send(c.method, c.target);
+    EXPECT_EQ(authorizer_.last.verb, c.verb) << c.method << " " << c.target;
+  }
   Get("/apis/external.metrics.k8s.io/v1beta1");
   EXPECT_FALSE(authorizer_.last.is_resource);
   EXPECT_EQ(authorizer_.last.path, "/apis/external.metrics.k8s.io/v1beta1");
@@ -330,6 +364,12 @@ TEST_F(ApiHandlerTest, ForbiddenSaysWhatIsForbidden) {
       Get("/apis/custom.metrics.k8s.io/v1beta1/namespaces/shop/pods/%2A/m").body,
       HasSubstr(
           R"(pods.custom.metrics.k8s.io \"*\" is forbidden: User \"u\" cannot get resource \"pods/m\")"));
+  EXPECT_THAT(
+      Get("/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods").body,
+      HasSubstr(
+          R"(pods.metrics.k8s.io is forbidden: User \"u\" cannot list resource \"pods\" in API group \"metrics.k8s.io\" in the namespace \"shop\")"));
+  EXPECT_THAT(Get(kDepth, {{"Impersonate-User", "bob"}}).body,
+              HasSubstr(R"(users \"bob\" is forbidden: User \"u\" cannot impersonate)"));
   EXPECT_THAT(Get("/metrics").body,
               HasSubstr(R"(forbidden: User \"u\" cannot get path \"/metrics\": RBAC: nothing)"));
   EXPECT_EQ(Get("/livez").status, 200);
