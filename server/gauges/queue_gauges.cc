@@ -235,6 +235,11 @@ void WriteScaling(Writer& writer) {
   figure("wheelpit_queue_slots_per_waiting_task",
          "Slots that one waiting task asks for. Rising: the oldest task nears its wait target, or tasks got longer.",
          &QueueScaling::slots_per_task, false);
+  writer.Rows("wheelpit_queue_service_time_inflated",
+              "1 while all workers are busy and tasks take half as long again as when they are not: more workers may not help.",
+              [](const Row& row, auto add) {
+                if (row.stats.scaling.has_value() && !row.summed) add("", "", row.stats.scaling->service_time_inflated ? 1 : 0);
+              });
 }
 
 }  // namespace

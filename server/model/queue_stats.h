@@ -12,6 +12,11 @@
 
 namespace wheelpit {
 
+// What scaling is to keep small: waits, or workers at the price of waits of about half the wait target.
+enum class ScalingPolicy { kLatency, kCost };
+// What to do when tasks take longer while all workers are busy: nothing, say so, or bound the need too.
+enum class ContentionGuard { kOff, kWarn, kCap };
+
 struct QueueConfig {
   int64_t lease_ttl_ms = 30'000;
   int64_t attempt_timeout_ms = 3'600'000;
@@ -30,6 +35,8 @@ struct QueueConfig {
   bool lease_sync = false;
   int64_t wait_target_ms = 60'000;
   int64_t service_time_ms = 0;
+  ScalingPolicy scaling_policy = ScalingPolicy::kLatency;
+  ContentionGuard contention_guard = ContentionGuard::kWarn;
   friend bool operator==(const QueueConfig&, const QueueConfig&) = default;
 };
 
@@ -49,6 +56,8 @@ struct QueueScaling {
   double offered_slots = 0;     // busy slots that the arrivals come to
   double slots_per_task = 0;    // slots that one waiting task needs
   const char* largest_term = "none";  // static; what decides needed_workers
+  // All workers are busy, and tasks take longer than they did before.
+  bool service_time_inflated = false;
 };
 
 // A snapshot of one queue. Counts are of one moment; they equal a recount.

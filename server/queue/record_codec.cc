@@ -51,6 +51,10 @@ void ToProto(const QueueConfig& c, v1::QueueConfig* p) {
   p->set_lease_sync(c.lease_sync);
   p->set_wait_target_ms(c.wait_target_ms);
   p->set_service_time_ms(c.service_time_ms);
+  p->set_scaling_policy(c.scaling_policy == ScalingPolicy::kCost ? v1::SCALING_POLICY_COST : v1::SCALING_POLICY_LATENCY);
+  p->set_contention_guard(c.contention_guard == ContentionGuard::kOff    ? v1::CONTENTION_GUARD_OFF
+                          : c.contention_guard == ContentionGuard::kWarn ? v1::CONTENTION_GUARD_WARN
+                                                                         : v1::CONTENTION_GUARD_CAP);
 }
 
 void FromProto(const v1::QueueConfig& p, QueueConfig* c) {
@@ -72,6 +76,9 @@ void FromProto(const v1::QueueConfig& p, QueueConfig* c) {
   c->lease_sync = p.lease_sync();
   c->wait_target_ms = p.wait_target_ms();
   c->service_time_ms = p.service_time_ms();
+  if (p.scaling_policy() == v1::SCALING_POLICY_COST) c->scaling_policy = ScalingPolicy::kCost;
+  if (p.contention_guard() == v1::CONTENTION_GUARD_OFF) c->contention_guard = ContentionGuard::kOff;
+  if (p.contention_guard() == v1::CONTENTION_GUARD_CAP) c->contention_guard = ContentionGuard::kCap;
 }
 
 }  // namespace

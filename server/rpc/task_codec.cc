@@ -232,6 +232,56 @@ std::vector<LeaseRef> LeasesFromProto(const google::protobuf::RepeatedPtrField<v
   return items;
 }
 
+namespace {
+
+absl::Status ScalingFromProto(const v1::QueueConfig& proto, QueueConfig* config) {
+  switch (proto.scaling_policy()) {
+    case v1::SCALING_POLICY_UNSPECIFIED:
+      break;
+    case v1::SCALING_POLICY_LATENCY:
+      config->scaling_policy = ScalingPolicy::kLatency;
+      break;
+    case v1::SCALING_POLICY_COST:
+      config->scaling_policy = ScalingPolicy::kCost;
+      break;
+    default:
+      return BadField(absl::StrCat("scaling_policy: unknown value ", proto.scaling_policy()));
+  }
+  switch (proto.contention_guard()) {
+    case v1::CONTENTION_GUARD_UNSPECIFIED:
+      break;
+    case v1::CONTENTION_GUARD_OFF:
+      config->contention_guard = ContentionGuard::kOff;
+      break;
+    case v1::CONTENTION_GUARD_WARN:
+      config->contention_guard = ContentionGuard::kWarn;
+      break;
+    case v1::CONTENTION_GUARD_CAP:
+      config->contention_guard = ContentionGuard::kCap;
+      break;
+    default:
+      return BadField(absl::StrCat("contention_guard: unknown value ", proto.contention_guard()));
+  }
+  return absl::OkStatus();
+}
+
+void ScalingToProto(const QueueConfig& config, v1::QueueConfig* out) {
+  out->set_scaling_policy(config.scaling_policy == ScalingPolicy::kCost ? v1::SCALING_POLICY_COST : v1::SCALING_POLICY_LATENCY);
+  switch (config.contention_guard) {
+    case ContentionGuard::kOff:
+      out->set_contention_guard(v1::CONTENTION_GUARD_OFF);
+      break;
+    case ContentionGuard::kWarn:
+      out->set_contention_guard(v1::CONTENTION_GUARD_WARN);
+      break;
+    case ContentionGuard::kCap:
+      out->set_contention_guard(v1::CONTENTION_GUARD_CAP);
+      break;
+  }
+}
+
+}  // namespace
+
 absl::StatusOr<QueueConfig> ConfigFromProto(const v1::QueueConfig& proto, const QueueConfig& defaults) {
   // Accepting them would promise what nothing keeps.
   const std::pair<const char*, bool> unsupported[] = {
@@ -259,6 +309,7 @@ absl::StatusOr<QueueConfig> ConfigFromProto(const v1::QueueConfig& proto, const 
   config.lease_sync = proto.lease_sync();
   if (proto.wait_target_ms() != 0) config.wait_target_ms = proto.wait_target_ms();
   config.service_time_ms = proto.service_time_ms();
+  if (absl::Status scaling = ScalingFromProto(proto, &config); !scaling.ok()) return scaling;
   return config;
 }
 
@@ -289,6 +340,7 @@ void QueueInfoToProto(const QueueStats& stats, v1::QueueInfo* out) {
   config->set_lease_sync(stats.config.lease_sync);
   config->set_wait_target_ms(stats.config.wait_target_ms);
   config->set_service_time_ms(stats.config.service_time_ms);
+  ScalingToProto(stats.config, config);
   out->mutable_flags()->set_paused(stats.flags.paused);
   out->mutable_flags()->set_closed(stats.flags.closed);
   out->mutable_flags()->set_draining(stats.flags.draining);

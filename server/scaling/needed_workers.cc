@@ -23,7 +23,7 @@ NeededWorkers ComputeNeededWorkers(const ScalingInputs& in) {
   const double s = std::max(in.service_s, 0.0);
   NeededWorkers out;
   const double a = in.arrival_rate * s;
-  const double flow = a > 0 ? std::max(a / in.utilisation_max, a + in.safety * std::sqrt(a)) : 0;
+  const double flow = a > 0 && !in.cost ? std::max(a / in.utilisation_max, a + in.safety * std::sqrt(a)) : 0;
   // Time left for the oldest task; it does not recede with each evaluation, so a backlog is finished rather than halved.
   const double left = std::clamp(d - in.oldest_age_s, d / 2, d);
   const double g = std::min(1.0, s / left);

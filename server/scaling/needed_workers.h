@@ -18,6 +18,7 @@ struct ScalingInputs {
   double wait_target_s = 60;    // D
   double safety = 1;            // beta
   double utilisation_max = 0.9; // rho
+  bool cost = false;            // no flow term: waits settle at about D/2, with fewer workers
 };
 
 enum class ScalingTerm { kNone, kFlow, kInFlight, kBacklog, kGrowth, kHold };

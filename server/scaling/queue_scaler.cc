@@ -13,6 +13,9 @@ constexpr size_t kStartupsKept = 9;
 constexpr double kPriorWeight = 5;
 constexpr double kHalfLifeS = 300;
 constexpr double kTrustedFinished = 20;
+// Busy slots, of all, from which on workers may hinder each other; how much longer executions then take before it is told of.
+constexpr double kSaturated = 0.9;
+constexpr double kInflation = 1.5;
 
 // A configured service time, else ten tasks per slot within the wait target.
 double PriorServiceSeconds(const QueueConfig& config) {
@@ -68,12 +71,39 @@ void ServiceTime::Add(double busy_slot_s, double finished, int64_t now_ms) {
   busy_ += busy_slot_s;
   finished_ += finished;
   // Enough was seen: the measurement becomes the prior, so that idleness does not forget it.
-  if (finished_ >= kTrustedFinished) prior_s_ = busy_ / finished_;
+  if (finished_ >= kTrustedFinished) {
+    prior_s_ = busy_ / finished_;
+    measured_ = true;
+  }
 }
 
 double ServiceTime::Seconds() const { return (kPriorWeight * prior_s_ + busy_) / (kPriorWeight + finished_); }
 
-QueueScaler::QueueScaler(const QueueConfig& config) : service_(PriorServiceSeconds(config)) {}
+void RecentServiceTime::Add(double busy_slot_s, double finished, int64_t now_ms) {
+  const int64_t second = now_ms / 1000;
+  Slot& slot = slots_[static_cast<size_t>(second % kSlots)];
+  if (slot.second != second) slot = {second, 0, 0};
+  slot.busy += busy_slot_s;
+  slot.finished += finished;
+}
+
+double RecentServiceTime::Seconds(double usual_s, int64_t now_ms) const {
+  double busy = kPriorWeight * usual_s, finished = kPriorWeight;
+  for (const Slot& slot : slots_) {
+    if (slot.second <= now_ms / 1000 - kSlots) continue;
+    busy += slot.busy;
+    finished += slot.finished;
+  }
+  return busy / finished;
+}
+
+QueueScaler::QueueScaler(const QueueConfig& config)
+    : service_(PriorServiceSeconds(config)), unhindered_(PriorServiceSeconds(config)) {}
+
+bool QueueScaler::Saturated(const QueueStats& stats) {
+  const auto leased = static_cast<double>(stats.tasks[static_cast<size_t>(TaskState::kLeased)]);
+  return stats.worker_slots > 0 && leased >= kSaturated * static_cast<double>(stats.worker_slots);
+}
 
 void QueueScaler::Update(const QueueStats& stats) {
   if (has_stats_ && stats.at_ms > stats_.at_ms) {
@@ -84,7 +114,10 @@ void QueueScaler::Update(const QueueStats& stats) {
     const auto ended = [](const QueueStats& s) { return s.completed + s.failed_attempts - s.lost_attempts; };
     const uint64_t finished = ended(stats) - ended(stats_);
     // Between two looks the number of running tasks is taken as their mean.
-    service_.Add((leased(stats) + leased(stats_)) / 2 * seconds, static_cast<double>(finished), stats.at_ms);
+    const double busy = (leased(stats) + leased(stats_)) / 2 * seconds;
+    service_.Add(busy, static_cast<double>(finished), stats.at_ms);
+    recent_.Add(busy, static_cast<double>(finished), stats.at_ms);
+    if (!Saturated(stats) && !Saturated(stats_)) unhindered_.Add(busy, static_cast<double>(finished), stats.at_ms);
   }
   // What the operator says of the queue counts from now on; measurements go on from there.
   if (has_stats_ && PriorServiceSeconds(stats.config) != PriorServiceSeconds(stats_.config)) {
@@ -135,17 +168,33 @@ ScalingAnswer QueueScaler::Answer(int64_t now_ms) const {
   const bool work = in.backlog + in.leased > 0;
   const bool recent = arrivals_.last_arrival_ms() > 0 && now_ms - arrivals_.last_arrival_ms() < kIdleTimeoutMs;
   answer.active = work || recent;
+  in.cost = stats_.config.scaling_policy == ScalingPolicy::kCost;
   answer.computed = ComputeNeededWorkers(in);
   if (answer.active) {
     answer.workers = answer.computed.workers;
     answer.largest = answer.computed.largest;
   }
+  GuardContention(now_ms, &answer);
   if (now_ms < hold_until_ms_ && hold_ > answer.workers) {
     answer.workers = hold_;
     answer.largest = ScalingTerm::kHold;
     answer.active = true;
   }
   return answer;
+}
+
+void QueueScaler::GuardContention(int64_t now_ms, ScalingAnswer* answer) const {
+  const ContentionGuard guard = stats_.config.contention_guard;
+  // Without a measurement of better times there is nothing to compare with: a service time that was only assumed proves nothing.
+  if (guard == ContentionGuard::kOff || !unhindered_.measured() || !Saturated(stats_)) return;
+  const double usual = unhindered_.Seconds();
+  const double recent = recent_.Seconds(usual, now_ms);
+  if (recent <= kInflation * usual) return;
+  answer->service_time_inflated = true;
+  if (guard != ContentionGuard::kCap) return;
+  const double workers = answer->inputs.workers;
+  const double most = workers * std::max(0.5, kInflation * usual / recent) + std::sqrt(workers);
+  answer->workers = std::min(answer->workers, most);
 }
 
 ScalingState QueueScaler::State(int64_t now_ms) const {

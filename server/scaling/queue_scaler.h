@@ -40,12 +40,31 @@ class ServiceTime {
   double Seconds() const;
   double prior_s() const { return prior_s_; }
   void SetPrior(double prior_s) { prior_s_ = prior_s; }
+  // Whether enough was ever seen for the prior to be a measurement.
+  bool measured() const { return measured_; }
 
  private:
   double prior_s_;
+  bool measured_ = false;
   double busy_ = 0;
   double finished_ = 0;
   int64_t at_ms_ = 0;
+};
+
+// Seconds of one execution over the last minute alone, leaning on `usual_s` as on five executions more.
+class RecentServiceTime {
+ public:
+  void Add(double busy_slot_s, double finished, int64_t now_ms);
+  double Seconds(double usual_s, int64_t now_ms) const;
+
+ private:
+  static constexpr int kSlots = 60;
+  struct Slot {
+    int64_t second = 0;
+    double busy = 0;
+    double finished = 0;
+  };
+  std::array<Slot, kSlots> slots_{};
 };
 
 struct ScalingState {
@@ -63,6 +82,8 @@ struct ScalingAnswer {
   ScalingInputs inputs;
   NeededWorkers computed;
   ScalingTerm largest = ScalingTerm::kNone;
+  // Nine tenths of the slots are busy, and executions of the last minute took half as long again as when they were not.
+  bool service_time_inflated = false;
 };
 
 class QueueScaler {
@@ -79,11 +100,18 @@ class QueueScaler {
  private:
   void MeasureStartup(const QueueStats& stats);
   double StartupSeconds() const;
+  // Whether nearly all slots are busy.
+  static bool Saturated(const QueueStats& stats);
+  // Sets service_time_inflated; with the guard at cap, bounds the answer.
+  void GuardContention(int64_t now_ms, ScalingAnswer* answer) const;
 
   QueueStats stats_;
   bool has_stats_ = false;
   ArrivalRate arrivals_;
   ServiceTime service_;
+  // While there were idle slots: what an execution takes when workers do not stand in each other's way.
+  ServiceTime unhindered_;
+  RecentServiceTime recent_;
   std::vector<double> startups_;   // newest last, at most 9
   int64_t wanted_since_ms_ = 0;    // since when more workers are needed than there are; 0 = not
   uint64_t wanted_from_ = 0;       // how many there were then

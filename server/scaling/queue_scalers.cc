@@ -5,7 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/errors.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "server/journal/little_endian.h"
 #include "server/scaling/record_codec.h"
@@ -74,7 +76,7 @@ bool QueueScalers::NextChunk(std::string* bytes, Lsn* as_of) {
 QueueScalers::Entry& QueueScalers::EntryOf(const QueueStats& stats) {
   const auto found = entries_.find(stats.number);
   if (found != entries_.end()) return found->second;
-  Entry entry{QueueScaler(stats.config), {}, 0};
+  Entry entry{QueueScaler(stats.config), {}, 0, false};
   if (const auto saved = saved_.find(stats.number); saved != saved_.end()) {
     // From the restart on, not from now: a later look must not prolong the hold.
     entry.scaler.Restore(saved->second, recovered_at_ms_);
@@ -100,6 +102,12 @@ void QueueScalers::Update(ShardStats* stats) {
     out.offered_slots = answer.computed.offered_slots;
     out.slots_per_task = answer.computed.slots_per_task;
     out.largest_term = ScalingTermName(answer.largest);
+    out.service_time_inflated = answer.service_time_inflated;
+    if (answer.service_time_inflated && !entry.inflated) {
+      Log(LogLevel::kWarning, "queue_service_time_inflated",
+          {{"queue", queue.name}, {"service_seconds", absl::StrCat(answer.inputs.service_s)}});
+    }
+    entry.inflated = answer.service_time_inflated;
   }
   bool gone = round_ == 1;
   if (entries_.size() > stats->queues.size()) {

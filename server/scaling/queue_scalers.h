@@ -43,6 +43,7 @@ class QueueScalers final : public Fold {
     QueueScaler scaler;
     ScalingState last;  // what the journal, or the start, says
     uint64_t round = 0;
+    bool inflated = false;  // as last told of
   };
   Entry& EntryOf(const QueueStats& stats);
   bool Append(const std::map<uint32_t, ScalingState>& states);

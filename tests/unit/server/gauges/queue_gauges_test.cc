@@ -98,7 +98,7 @@ TEST(QueueGaugesTest, RatesAndTheDrainTimeComeFromTheQueuesCounters) {
 TEST(QueueGaugesTest, WhatScalingSaysIsShownWithItsReasons) {
   ShardStats stats;
   stats.queues = {MakeQueue("a", 1, 0), MakeQueue("b", 1, 0), MakeQueue("none", 1, 0)};
-  stats.queues[0].scaling = QueueScaling{true, 24.4721, 10, 2, 20, 0.5, "flow"};
+  stats.queues[0].scaling = QueueScaling{true, 24.4721, 10, 2, 20, 0.5, "flow", true};
   stats.queues[1].scaling = QueueScaling{true, 1, 0.5, 2, 1, 0.25, "hold"};
   auto flat = Flat(QueueGaugeFamilies(stats, {}, 1, {}));
   EXPECT_EQ(flat.at("wheelpit_queue_needed_workers{a,}"), 24.473) << "three decimals, rounded up";
@@ -108,6 +108,8 @@ TEST(QueueGaugesTest, WhatScalingSaysIsShownWithItsReasons) {
   EXPECT_EQ(flat.at("wheelpit_queue_service_seconds{a,}"), 2);
   EXPECT_EQ(flat.at("wheelpit_queue_offered_slots{a,}"), 20);
   EXPECT_EQ(flat.at("wheelpit_queue_slots_per_waiting_task{b,}"), 0.25);
+  EXPECT_EQ(flat.at("wheelpit_queue_service_time_inflated{a,}"), 1);
+  EXPECT_EQ(flat.at("wheelpit_queue_service_time_inflated{b,}"), 0);
   EXPECT_EQ(flat.at("wheelpit_queue_needed_workers_term{a,flow}"), 1);
   EXPECT_EQ(flat.at("wheelpit_queue_needed_workers_term{a,hold}"), 0);
   EXPECT_EQ(flat.at("wheelpit_queue_needed_workers_term{b,hold}"), 1);
@@ -116,6 +118,7 @@ TEST(QueueGaugesTest, WhatScalingSaysIsShownWithItsReasons) {
   EXPECT_EQ(flat.at("wheelpit_queue_needed_workers{_other,}"), 25.473);
   EXPECT_EQ(flat.at("wheelpit_queue_offered_slots{_other,}"), 21);
   EXPECT_EQ(flat.count("wheelpit_queue_service_seconds{_other,}"), 0u) << "no sum of times";
+  EXPECT_EQ(flat.count("wheelpit_queue_service_time_inflated{_other,}"), 0u);
 }
 
 TEST(QueueGaugesTest, OneFamilyCanBeReadAlone) {

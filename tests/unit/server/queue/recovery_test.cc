@@ -74,6 +74,21 @@ TEST_F(RecoveryTest, AcknowledgedStateSurvives) {
   EXPECT_EQ(Lease(5).size(), 1u);
 }
 
+TEST_F(RecoveryTest, WhatAQueueIsToldSurvivesWhole) {
+  for (const ScalingPolicy policy : {ScalingPolicy::kLatency, ScalingPolicy::kCost}) {
+    for (const ContentionGuard guard : {ContentionGuard::kOff, ContentionGuard::kWarn, ContentionGuard::kCap}) {
+      QueueConfig config;
+      config.wait_target_ms = 7000;
+      config.service_time_ms = 250;
+      config.scaling_policy = policy;
+      config.contention_guard = guard;
+      ASSERT_TRUE(Put(config, std::nullopt).ok());
+      Crash();
+      EXPECT_EQ(Stats().config, config);
+    }
+  }
+}
+
 TEST_F(RecoveryTest, UndurableCompletionIsForgottenAndTheTaskRunsAgain) {
   const TaskId id = MustSubmit(Spec());
   const Assignment a = MustLease();

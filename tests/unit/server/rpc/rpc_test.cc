@@ -452,11 +452,15 @@ TEST_P(RpcTest, AdminMakesAndShowsQueues) {
     v1::PutQueueRequest request;
     request.set_name("made");
     request.mutable_config()->set_max_attempts(9);
+    request.mutable_config()->set_scaling_policy(v1::SCALING_POLICY_COST);
+    request.mutable_config()->set_contention_guard(v1::CONTENTION_GUARD_CAP);
     request.mutable_flags()->set_closed(true);
     const grpc::Status status = admin_->PutQueue(&context, request, &info);
     ASSERT_TRUE(status.ok()) << status.error_message();
     EXPECT_EQ(info.config().max_attempts(), 9u);
     EXPECT_EQ(info.config().lease_ttl_ms(), 30'000);
+    EXPECT_EQ(info.config().scaling_policy(), v1::SCALING_POLICY_COST);
+    EXPECT_EQ(info.config().contention_guard(), v1::CONTENTION_GUARD_CAP);
   }
   v1::SubmitResponse response;
   EXPECT_EQ(ReasonOf(Submit("x", &response, "made")), "QUEUE_CLOSED");
@@ -468,6 +472,21 @@ TEST_P(RpcTest, AdminMakesAndShowsQueues) {
   EXPECT_EQ(list.queues(0).name(), "made");
   EXPECT_EQ(list.queues(1).counts().ready(), 1u);
   EXPECT_EQ(list.queues(1).totals().submitted(), 1u);
+  EXPECT_EQ(list.queues(1).config().scaling_policy(), v1::SCALING_POLICY_LATENCY);
+  EXPECT_EQ(list.queues(1).config().contention_guard(), v1::CONTENTION_GUARD_WARN);
+}
+
+TEST_P(RpcTest, AdminRefusesScalingThatItDoesNotKnow) {
+  const auto refused = [&](auto set) {
+    grpc::ClientContext context;
+    v1::PutQueueRequest request;
+    request.set_name("made");
+    set(request.mutable_config());
+    v1::QueueInfo info;
+    return ReasonOf(admin_->PutQueue(&context, request, &info));
+  };
+  EXPECT_EQ(refused([](auto* c) { c->set_scaling_policy(static_cast<v1::ScalingPolicy>(7)); }), "BAD_FIELD");
+  EXPECT_EQ(refused([](auto* c) { c->set_contention_guard(static_cast<v1::ContentionGuard>(7)); }), "BAD_FIELD");
 }
 
 // What the wire has and this version cannot do is refused by name, never taken and forgotten.

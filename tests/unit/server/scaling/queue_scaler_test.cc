@@ -1,5 +1,7 @@
 #include "server/scaling/queue_scaler.h"
 
+#include <cmath>
+
 #include "gtest/gtest.h"
 
 namespace wheelpit {
@@ -112,6 +114,81 @@ TEST(QueueScalerTest, LostAttemptsAreBusyButNotDone) {
   }
   // Five executions of 6 s are assumed; 30 s of work came to no end.
   EXPECT_NEAR(scaler.Answer(kStart + 30'000).inputs.service_s, (5 * 6 + 30) / 5.0, 0.3);
+}
+
+// Two minutes with half the slots busy and 2 s a task, then a minute with all of them busy and `seconds` a task.
+class Contention {
+ public:
+  explicit Contention(ContentionGuard guard, bool calm_first = true) : scaler_(QueueConfig()), guard_(guard) {
+    if (calm_first) Run(120, 10, 2);
+  }
+  ScalingAnswer After(double seconds) {
+    Run(60, 20, seconds);
+    return scaler_.Answer(kStart + at_ms_);
+  }
+  ScalingAnswer Calm() {
+    Run(1, 10, 2);
+    return scaler_.Answer(kStart + at_ms_);
+  }
+
+ private:
+  void Run(int for_s, uint64_t leased, double service_s) {
+    for (int i = 0; i < for_s; ++i) {
+      at_ms_ += 1000;
+      done_ += static_cast<double>(leased) / service_s;
+      QueueStats s = At(at_ms_);
+      s.config.contention_guard = guard_;
+      s.worker_sessions = s.worker_slots = 20;
+      Count(&s, TaskState::kLeased) = leased;
+      Count(&s, TaskState::kReady) = 3000;
+      s.completed = static_cast<uint64_t>(done_);
+      scaler_.Update(s);
+    }
+  }
+  QueueScaler scaler_;
+  const ContentionGuard guard_;
+  int64_t at_ms_ = 0;
+  double done_ = 0;
+};
+
+TEST(QueueScalerTest, TellsWhenBusyWorkersSlowEachOtherDown) {
+  Contention guarded(ContentionGuard::kWarn);
+  EXPECT_FALSE(guarded.Calm().service_time_inflated);
+  const ScalingAnswer slow = guarded.After(4);
+  EXPECT_TRUE(slow.service_time_inflated);
+  EXPECT_GT(slow.workers, 60) << "a warning changes nothing";
+  EXPECT_FALSE(guarded.Calm().service_time_inflated) << "while slots are idle nobody is hindered";
+  EXPECT_FALSE(Contention(ContentionGuard::kWarn).After(2.5).service_time_inflated) << "a little longer is no news";
+  EXPECT_FALSE(Contention(ContentionGuard::kOff).After(4).service_time_inflated);
+  EXPECT_FALSE(Contention(ContentionGuard::kCap, /*calm_first=*/false).After(40).service_time_inflated)
+      << "what was only assumed is no measure";
+}
+
+TEST(QueueScalerTest, TheCapBoundsTheNeedNearWhatThereIs) {
+  // 20 * max(0.5, 1.5 * 2 / S60) + sqrt(20); S60 leans on five executions of 2 s.
+  const double recent = (5 * 2 + 60 * 20) / (5 + 60 * 20 / 4.0);
+  EXPECT_NEAR(Contention(ContentionGuard::kCap).After(4).workers, 20 * 1.5 * 2 / recent + std::sqrt(20), 0.3);
+  // Much slower still: at least half of those that are there.
+  EXPECT_NEAR(Contention(ContentionGuard::kCap).After(40).workers, 20 * 0.5 + std::sqrt(20), 0.01);
+  EXPECT_GT(Contention(ContentionGuard::kCap).After(2).workers, 60) << "no contention, no cap";
+}
+
+TEST(QueueScalerTest, TheCostPolicyIsTheQueuesOwn) {
+  QueueScaler scaler{QueueConfig()};
+  QueueStats s = At(0);
+  s.config.service_time_ms = 2000;
+  Count(&s, TaskState::kLeased) = 20;
+  scaler.Update(s);
+  for (int t = 1; t <= 60; ++t) {
+    s.at_ms += 1000;
+    s.first_ready += 10;
+    s.completed += 10;
+    scaler.Update(s);
+  }
+  EXPECT_NEAR(scaler.Answer(s.at_ms).workers, 24.472, 0.5);
+  s.config.scaling_policy = ScalingPolicy::kCost;
+  scaler.Update(s);
+  EXPECT_NEAR(scaler.Answer(s.at_ms).workers, 20 * 2 / 60.0, 0.05);
 }
 
 TEST(QueueScalerTest, AConfiguredServiceTimeCountsAtOnce) {
