@@ -11,7 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "base/option_text.h"
 
 namespace wheelpit {
 namespace {
@@ -108,15 +108,7 @@ int CommandFlags::UsageError(absl::string_view message) const {
 
 void CommandFlags::PrintHelp() const {
   std::cout << usage_ << "\nFlags:\n";
-  for (const OptionTable::Described& option : table_.Describe()) {
-    std::string name = absl::StrCat("--", option.name);
-    if (option.type != "bool") absl::StrAppend(&name, "=", absl::AsciiStrToUpper(option.type));
-    std::cout << absl::StreamFormat("  %-28s %s", name, option.help);
-    if (!option.default_value.empty() && option.type != "bool") {
-      std::cout << " (default " << option.default_value << ")";
-    }
-    std::cout << "\n";
-  }
+  std::cout << OptionHelp(table_);
   std::cout << "\nEnvironment: WHEELPIT_ADDRESS, WHEELPIT_TLS, WHEELPIT_TLS_CA_FILE, … as the "
                "flags of these names.\nExit codes: 0 ok, 1 failed, 2 usage, 3 unreachable, 4 "
                "partly.\n";

@@ -21,6 +21,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "base/clock.h"
+#include "base/option_text.h"
 #include "base/options.h"
 #include "base/status_macros.h"
 #include "client/cli/child_process.h"
@@ -344,11 +345,7 @@ int RunUp(const std::vector<std::string>& args) {
   std::vector<std::string> positional;
   if (absl::Status s = table.ParseFlags({args.begin(), split}, &positional); !s.ok()) return usage(s.message());
   if (options.help) {
-    std::cout << kUpHelp << "\noptions:\n";
-    for (const OptionTable::Described& d : table.Describe()) {
-      std::cout << absl::StrFormat("  --%-16s %s%s\n", d.name, d.help,
-                                   d.default_value.empty() ? "" : absl::StrCat(" (default ", d.default_value, ")"));
-    }
+    std::cout << kUpHelp << "\noptions:\n" << OptionHelp(table);
     return 0;
   }
   if (!positional.empty()) return usage(absl::StrCat("\"", positional[0], "\" is no option; the command stands after --"));

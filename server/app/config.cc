@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "base/errors.h"
+#include "base/option_text.h"
 #include "base/status_macros.h"
 #include "yaml-cpp/yaml.h"
 
@@ -296,14 +297,7 @@ absl::Status CheckDoors(const ServerConfig& config) {
   return absl::OkStatus();
 }
 
-std::string DescribeConfig(const OptionTable& table) {
-  static constexpr const char* kOrigins[] = {"default", "file", "environment", "flag"};
-  std::string out;
-  for (const OptionTable::Described& option : table.Describe()) {
-    absl::StrAppend(&out, option.name, " = ", option.value, "  # ", kOrigins[static_cast<int>(option.origin)], "\n");
-  }
-  return out;
-}
+std::string DescribeConfig(const OptionTable& table) { return OptionValues(table); }
 
 std::string ConfigMarkdown() {
   ServerConfig config;
@@ -314,13 +308,8 @@ std::string ConfigMarkdown() {
       "Made from the table in `server/app/config.cc`; a test compares the two.\n\n"
       "Defaults < YAML file (`--config`) < environment (`WHEELPIT_` + NAME) < flags (`--name=value`, `-` and `_` are the same).\n"
       "Durations: `30s`, `1m30s`, `500ms`. Sizes: `64MiB`, `1GiB`. An unknown name or a value out of range stops the start.\n"
-      "`data_dir` is /var/lib/wheelpit as root, else $XDG_STATE_HOME/wheelpit. Every option needs a restart.\n\n"
-      "| option | type | default | range | meaning |\n|---|---|---|---|---|\n";
-  const auto cell = [](const std::string& text) { return absl::StrReplaceAll(text, {{"|", "\\|"}}); };
-  for (const OptionTable::Described& option : table.Describe()) {
-    const std::string shown = option.default_value.empty() ? "" : absl::StrCat("`", cell(option.default_value), "`");
-    absl::StrAppend(&out, "| `", option.name, "` | ", option.type, " | ", shown, " | ", cell(option.range), " | ", cell(option.help), " |\n");
-  }
+      "`data_dir` is /var/lib/wheelpit as root, else $XDG_STATE_HOME/wheelpit. Every option needs a restart.\n\n";
+  out += OptionMarkdown(table);
   return out;
 }
 

@@ -16,6 +16,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "base/log.h"
+#include "base/option_text.h"
 #include "server/app/app.h"
 #include "server/app/config.h"
 
@@ -24,6 +25,7 @@ namespace {
 
 constexpr int kStartFailed = 1;
 constexpr int kUsage = 2;
+constexpr size_t kHelpColumns = 100;
 
 std::string GetEnv(const char* name) {
   const char* value = ::getenv(name);
@@ -43,14 +45,8 @@ LogLevel LevelOf(const std::string& name) {
 }
 
 void PrintHelp(const OptionTable& table) {
-  std::cout << "usage: wheelpit-server [--option=value]…\n\nThe aggregator: a durable work queue, exact counts, and the metrics APIs.\n\n";
-  for (const OptionTable::Described& option : table.Describe()) {
-    std::cout << "  --" << option.name << "=" << option.type;
-    if (!option.range.empty()) std::cout << " (" << option.range << ")";
-    std::cout << "\n      " << option.help;
-    if (!option.default_value.empty()) std::cout << " Default: " << option.default_value;
-    std::cout << "\n";
-  }
+  std::cout << "usage: wheelpit-server [--option=value]…\n\nThe aggregator: a durable work queue, exact counts, and the metrics APIs.\n\n"
+            << OptionHelp(table, kHelpColumns);
 }
 
 // Signals that end the server, as a file descriptor; blocked in every thread that is made from here on.
@@ -121,10 +117,8 @@ int Main(int argc, char** argv) {
 }  // namespace wheelpit
 
 int main(int argc, char** argv) {
-#ifdef NDEBUG
   // Debian's absl looks for lock cycles at every Lock, also in gRPC's, which makes each three
-  // times as dear. Tests and debug builds look.
+  // times as dear. Tests look.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-#endif
   return wheelpit::Main(argc, argv);
 }

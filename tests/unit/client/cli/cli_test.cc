@@ -68,6 +68,7 @@ TEST_F(CliTest, HelpVersionAndUsage) {
     const CommandResult help = Run({command, "--help"});
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.output, HasSubstr("usage: wheelpit ")) << command;
+    EXPECT_THAT(help.output, HasSubstr("  --help\n      ")) << command;
     EXPECT_EQ(Run({command, "--no_such_flag"}).code, 2) << command;
   }
   EXPECT_THAT(Run({"submit", "--que=x", "y"}).error_tail, HasSubstr("nearest is queue"));
