@@ -77,9 +77,8 @@ absl::Status App::Init() {
   BuildRooms();
   WHEELPIT_RETURN_IF_ERROR(OpenGrpc());
   WHEELPIT_RETURN_IF_ERROR(OpenHttp());
-  journal_thread_ = std::make_unique<JournalThread>(journal_.get(), &clock_);
-  engine_->SetCommitWaker([this] { journal_thread_->Wake(); });
-  engine_thread_ = NamedThread("engine", [this] { RunEngine(); });
+  shard_threads_ = std::make_unique<ShardThreads>(engine_.get(), journal_.get(), &clock_);
+  shard_threads_->Start([this] { return Recover(); });
   timer_ = std::make_unique<TimerThread>(kTick, [this] { Tick(); });
   return absl::OkStatus();
 }
@@ -190,14 +189,12 @@ absl::Status App::OpenApis() {
   return absl::OkStatus();
 }
 
-void App::RunEngine() {
+// Engine thread.
+bool App::Recover() {
   const absl::Status recovered = engine_->Recover([this](double share) { progress_.store(share, std::memory_order_relaxed); });
-  if (!recovered.ok()) return;  // the observer was told
+  if (!recovered.ok()) return false;  // the observer was told
   progress_.store(1, std::memory_order_relaxed);
-  while (!stop_engine_.load(std::memory_order_acquire)) {
-    if (!engine_->RunOnce()) engine_->WaitForWork();
-  }
-  gateway_counter_.reset();
+  return true;
 }
 
 // Engine thread.
@@ -353,10 +350,8 @@ void App::StopDoors(absl::Duration patience) {
 
 void App::StopThreads() {
   if (timer_ != nullptr) timer_->Stop();
-  stop_engine_.store(true, std::memory_order_release);
-  if (engine_ != nullptr) engine_->Wake();
-  engine_thread_.Join();
-  if (journal_thread_ != nullptr) journal_thread_->Stop();
+  if (shard_threads_ != nullptr) shard_threads_->Stop();
+  gateway_counter_.reset();
   if (background_ != nullptr) background_->Stop();
   if (engine_ != nullptr) engine_->Shutdown();
 }

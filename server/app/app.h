@@ -22,6 +22,7 @@
 #include "server/app/config.h"
 #include "server/app/gateway_counter.h"
 #include "server/app/http_backend.h"
+#include "server/app/shard_threads.h"
 #include "server/app/threads.h"
 #include "server/engine/engine.h"
 #include "server/exposition/page_cache.h"
@@ -65,7 +66,7 @@ class App {
   absl::Status OpenGrpc();
   absl::Status OpenHttp();
   absl::Status OpenApis();
-  void RunEngine();
+  bool Recover();
   void OnEngineState();
   void MarkGatewaySeries();
   void BeginServing();
@@ -96,11 +97,9 @@ class App {
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<adapter::MetricSource> source_;
   std::unique_ptr<adapter::AdapterServer> adapter_;
-  std::unique_ptr<JournalThread> journal_thread_;
+  std::unique_ptr<ShardThreads> shard_threads_;
   std::unique_ptr<TimerThread> timer_;
-  NamedThread engine_thread_;
 
-  std::atomic<bool> stop_engine_{false};     // release: the engine thread ends after it
   std::atomic<bool> ready_{false};           // release by the engine thread
   std::atomic<double> progress_{0};          // relaxed: a figure to show
   int64_t ticks_ = 0;                        // timer thread

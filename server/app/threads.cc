@@ -64,69 +64,6 @@ void BackgroundThread::Stop() {
   thread_.Join();
 }
 
-JournalThread::JournalThread(Journal* journal, const Clock* clock)
-    : journal_(journal), clock_(clock), thread_("journal", [this] { Loop(); }) {}
-
-void JournalThread::Wake() {
-  bool signal = false;
-  {
-    MutexLock lock(&mu_);
-    work_ = true;
-    signal = std::exchange(sleeping_, false);
-  }
-  if (signal) wake_.Signal();
-}
-
-void JournalThread::Loop() {
-  const int64_t sync_ns = journal_->sync_interval_ms() * 1'000'000;
-  int64_t sync_due_ns = 0;  // 0 = everything is synced, or need not be
-  while (true) {
-    bool stop = false;
-    {
-      MutexLock lock(&mu_);
-      while (!work_ && !stopping_) {
-        const int64_t wait_ns = sync_due_ns - clock_->MonotonicNanos();
-        if (sync_due_ns != 0 && wait_ns <= 0) break;
-        sleeping_ = true;
-        if (sync_due_ns != 0) {
-          wake_.WaitWithTimeout(&mu_, absl::Nanoseconds(wait_ns));
-        } else {
-          wake_.Wait(&mu_);
-        }
-        sleeping_ = false;
-      }
-      work_ = false;
-      stop = stopping_;
-    }
-    while (journal_->Commit()) {
-      if (sync_ns > 0 && sync_due_ns == 0) sync_due_ns = clock_->MonotonicNanos() + sync_ns;
-      if (sync_due_ns != 0 && clock_->MonotonicNanos() >= sync_due_ns) break;
-    }
-    if (sync_due_ns != 0 && (stop || clock_->MonotonicNanos() >= sync_due_ns)) {
-      journal_->Sync();
-      sync_due_ns = 0;
-      // The sync took time in which more may have come; nobody signals what was there already.
-      MutexLock lock(&mu_);
-      work_ = true;
-    }
-    if (stop) {
-      while (journal_->Commit()) {
-      }
-      journal_->Sync();
-      return;
-    }
-  }
-}
-
-void JournalThread::Stop() {
-  {
-    MutexLock lock(&mu_);
-    stopping_ = true;
-  }
-  wake_.Signal();
-  thread_.Join();
-}
-
 TimerThread::TimerThread(absl::Duration interval, absl::AnyInvocable<void()> tick)
     : interval_(interval), tick_(std::move(tick)), thread_("timer", [this] { Loop(); }) {}
 

@@ -7,11 +7,9 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/strings/string_view.h"
-#include "base/clock.h"
 #include "base/executor.h"
 #include "base/http/worker_pool.h"
 #include "base/sync.h"
-#include "server/journal/journal.h"
 
 namespace wheelpit {
 
@@ -47,30 +45,6 @@ class BackgroundThread : public Executor {
   Mutex mu_;
   CondVar wake_;
   std::deque<absl::AnyInvocable<void()>> queue_ ABSL_GUARDED_BY(mu_);
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  NamedThread thread_;
-};
-
-// Commits the journal whenever there is something to commit, and syncs it at its interval.
-class JournalThread {
- public:
-  // Both outlive it.
-  JournalThread(Journal* journal, const Clock* clock);
-  ~JournalThread() { Stop(); }
-  // Something was appended. Any thread; cheap while the thread is at work anyway.
-  void Wake();
-  // Commits what is appended, then ends.
-  void Stop();
-
- private:
-  void Loop();
-
-  Journal* const journal_;
-  const Clock* const clock_;
-  Mutex mu_;
-  CondVar wake_;
-  bool work_ ABSL_GUARDED_BY(mu_) = false;
-  bool sleeping_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   NamedThread thread_;
 };

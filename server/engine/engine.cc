@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <initializer_list>
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,7 +27,6 @@ constexpr int kTimersPerRound = 1024;
 constexpr int64_t kHousekeepingMs = 1000;
 // Less than this is replayed faster than a checkpoint is read.
 constexpr uint64_t kCheckpointBytesMin = 1 << 20;
-constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 class EngineImpl final : public Engine {
  public:
@@ -63,29 +61,31 @@ class EngineImpl final : public Engine {
       if (!shut_) {
         inbox_.push_back(std::move(fn));
         waiting_.store(inbox_.size() + batch_left_, std::memory_order_relaxed);
-        signal = std::exchange(sleeping_, false);
+        signal = std::exchange(resting_, false);
       }
     }
-    if (signal) wake_.Signal();
+    if (signal && waker_) waker_();
   }
 
   bool Overloaded() const override { return waiting_.load(std::memory_order_relaxed) >= options_.commands_max; }
 
   void SetCommitWaker(std::function<void()> waker) override { commit_waker_ = std::move(waker); }
+  void SetWaker(std::function<void()> waker) override { waker_ = std::move(waker); }
   void SetStateObserver(std::function<void()> observer) override { state_observer_ = std::move(observer); }
 
   absl::Status Recover(std::function<void(double)> progress) override;
   bool RunOnce() override;
-  void WaitForWork() override;
+  bool Rest(int64_t* until_ms) override;
+  bool HasCommands() const override { return waiting_.load(std::memory_order_relaxed) > 0; }
 
   void Wake() override {
     bool signal = false;
     {
       MutexLock lock(&mu_);
       woken_ = true;
-      signal = std::exchange(sleeping_, false);
+      signal = std::exchange(resting_, false);
     }
-    if (signal) wake_.Signal();
+    if (signal && waker_) waker_();
   }
 
   WorkQueue& queue() override { return *queue_; }
@@ -132,6 +132,7 @@ class EngineImpl final : public Engine {
   void Fail(const absl::Status& status);
   bool RunCommands();
   bool RunTimers(int64_t now);
+  void AskForCommit();
   void Housekeep(int64_t now);
   void NoteCheckpoint(const absl::Status& status);
   int64_t NextDeadline() const;
@@ -159,6 +160,7 @@ class EngineImpl final : public Engine {
   QueueScalers scalers_;
   Checkpointer checkpointer_;
   std::function<void()> commit_waker_;
+  std::function<void()> waker_;
   std::function<void()> state_observer_;
   RecoveryResult recovery_;
   bool failed_ = false;
@@ -167,17 +169,18 @@ class EngineImpl final : public Engine {
   int64_t housekeeping_due_ms_ = 0;
   int64_t heartbeat_due_ms_ = 0;
   int64_t checkpoint_due_ms_ = 0;
+  int64_t unhurried_due_ms_ = kNever;  // records that nobody waits for are committed then
+  Lsn asked_lsn_ = 0;                  // commits up to here are asked for
   Lsn heartbeat_lsn_ = 0;
   bool stats_dirty_ = true;
   std::vector<absl::AnyInvocable<void()>> batch_;
   size_t batch_next_ = 0;
 
   mutable Mutex mu_;
-  CondVar wake_;
   std::vector<absl::AnyInvocable<void()>> inbox_ ABSL_GUARDED_BY(mu_);
   size_t batch_left_ ABSL_GUARDED_BY(mu_) = 0;
-  // Set by the engine before it waits; whoever clears it signals, so that a burst costs one signal.
-  bool sleeping_ ABSL_GUARDED_BY(mu_) = false;
+  // Set by Rest; whoever clears it calls the waker, so that a burst costs one call.
+  bool resting_ ABSL_GUARDED_BY(mu_) = false;
   bool woken_ ABSL_GUARDED_BY(mu_) = false;
   bool shut_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
@@ -301,9 +304,24 @@ bool EngineImpl::RunOnce() {
       stats_due_ms_ = now + options_.stats_interval_ms;
     }
   }
-  if (appended_.exchange(false, std::memory_order_relaxed) && commit_waker_) commit_waker_();
+  AskForCommit();
   if (worked) probe_.rounds->Add();
   return worked;
+}
+
+// What nobody waits for would cost a sync of its own, and whoever comes meanwhile would wait for that.
+void EngineImpl::AskForCommit() {
+  const bool appended = appended_.exchange(false, std::memory_order_relaxed);
+  bool ask = durable_.awaited() > asked_lsn_;
+  if (!ask && (appended || unhurried_due_ms_ != kNever)) {
+    const int64_t now = Now();
+    if (unhurried_due_ms_ == kNever) unhurried_due_ms_ = now + options_.unhurried_commit_ms;
+    ask = now >= unhurried_due_ms_;
+  }
+  if (!ask) return;
+  asked_lsn_ = journal_->last_lsn();
+  unhurried_due_ms_ = kNever;
+  if (commit_waker_) commit_waker_();
 }
 
 bool EngineImpl::RunCommands() {
@@ -311,7 +329,7 @@ bool EngineImpl::RunCommands() {
     batch_.clear();
     batch_next_ = 0;
     MutexLock lock(&mu_);
-    woken_ = false;
+    woken_ = resting_ = false;
     batch_.swap(inbox_);
     batch_left_ = batch_.size();
   }
@@ -376,31 +394,21 @@ void EngineImpl::NoteCheckpoint(const absl::Status& status) {
 }
 
 int64_t EngineImpl::NextDeadline() const {
-  if (!ready()) return kNever;
-  int64_t deadline = std::min({queue_->NextDeadline(), ingest_->NextDeadline(), housekeeping_due_ms_});
+  if (!ready()) return unhurried_due_ms_;
+  int64_t deadline = std::min({queue_->NextDeadline(), ingest_->NextDeadline(), housekeeping_due_ms_, unhurried_due_ms_});
   if (stats_dirty_) deadline = std::min(deadline, stats_due_ms_);
   return deadline;
 }
 
-void EngineImpl::WaitForWork() {
-  const int64_t deadline = NextDeadline();
+bool EngineImpl::Rest(int64_t* until_ms) {
+  *until_ms = NextDeadline();
+  if (*until_ms != kNever && *until_ms <= Now()) return false;
   const Lsn durable = journal_->durable_lsn();
-  const bool durable_waits = durable > durable_.advanced() || durable_.Due(durable);
+  if (durable > durable_.advanced() || durable_.Due(durable)) return false;
   MutexLock lock(&mu_);
-  if (!inbox_.empty() || woken_ || durable_waits || shut_ || batch_next_ < batch_.size()) {
-    woken_ = false;
-    return;
-  }
-  const int64_t wait_ms = deadline == kNever ? kNever : deadline - Now();
-  if (wait_ms <= 0) return;
-  sleeping_ = true;
-  if (wait_ms == kNever) {
-    wake_.Wait(&mu_);
-  } else {
-    wake_.WaitWithTimeout(&mu_, absl::Milliseconds(wait_ms));
-  }
-  // A spurious return only costs a round.
-  sleeping_ = false;
+  if (!inbox_.empty() || woken_ || batch_next_ < batch_.size()) return false;
+  resting_ = true;
+  return true;
 }
 
 }  // namespace

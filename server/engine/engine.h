@@ -1,11 +1,11 @@
 // One shard: its journal, the two folds, and the engine loop that runs them. Owned by app/; a simulation steps it by hand.
 //
-// The engine thread calls RunOnce in a loop; the journal thread calls journal->Commit(). Post from any thread. Nothing in here
-// starts a thread or blocks, except WaitForWork.
+// "Engine thread" is whoever runs rounds: one thread at a time, each seeing all that the one before it did; "journal thread" is whoever
+// commits. Post from any thread. Nothing in here starts a thread or blocks.
 //
 //   auto engine = Engine::Create(options, clock, journal, background, seed);
 //   engine->Recover(nullptr);                            // engine thread
-//   while (!stop) if (!engine->RunOnce()) engine->WaitForWork();
+//   while (!stop) if (!engine->RunOnce() && engine->Rest(&until_ms)) … wait for the waker, or until then …
 #pragma once
 
 #include <cstdint>
@@ -36,6 +36,8 @@ struct EngineOptions {
   int64_t checkpoint_interval_ms = 300'000;
   // An idle journal gets a HEARTBEAT this often, so that time does not fall over a restart under an earlier wall clock.
   int64_t heartbeat_interval_ms = 10'000;
+  // Records that nobody waits for are committed with those that somebody waits for, or after this time.
+  int64_t unhurried_commit_ms = 2;
   // Queue stats are published at most this often.
   int64_t stats_interval_ms = 100;
   // Where this process answers clients; goes into the EPOCH record. May be empty.
@@ -50,8 +52,11 @@ class Engine : public Executor {
   static std::unique_ptr<Engine> Create(const EngineOptions& options, const Clock* clock, Journal* journal, Executor* background,
                                         uint64_t seed);
 
-  // Called at the end of a round that appended records, to wake whoever waits to Commit(). Set before Recover.
+  // Called at the end of a round, on the engine thread, when what was appended is to be committed: whoever does that must look again
+  // after this. Set before Recover.
   virtual void SetCommitWaker(std::function<void()> waker) = 0;
+  // Called on any thread when there is something to do again after Rest(). Set before Recover.
+  virtual void SetWaker(std::function<void()> waker) = 0;
   // Called on the engine thread after ready() or failure() changed. Set before Recover.
   virtual void SetStateObserver(std::function<void()> observer) = 0;
 
@@ -61,9 +66,13 @@ class Engine : public Executor {
 
   // Runs waiting commands, then what became durable, then what is due by time. Returns false if there was nothing to do.
   virtual bool RunOnce() = 0;
-  // Blocks until there is something to do or the next deadline has come. Engine thread.
-  virtual void WaitForWork() = 0;
-  // Makes WaitForWork return. Any thread.
+  // False if there is something to do. Else the waker is called when there is, and time brings something at `*until_ms` (kNever: not).
+  // The next RunOnce ends the rest. Engine thread.
+  static constexpr int64_t kNever = INT64_MAX;
+  virtual bool Rest(int64_t* until_ms) = 0;
+  // Commands wait for the next round. Any thread; a hint.
+  virtual bool HasCommands() const = 0;
+  // Calls the waker if the engine rests, and makes the next Rest() return false. Any thread.
   virtual void Wake() = 0;
 
   // Pointers are good from Create on; calls only on the engine thread, except where their headers say otherwise.

@@ -159,14 +159,16 @@ BatchAck ReportIngestImpl::MakeAck(uint64_t through_seq) const {
 
 absl::Status ReportIngestImpl::Append(std::unique_ptr<PendingReport>* pending, uint64_t through_seq, ReportStream::AckDone* done) {
   PendingReport* const p = pending->get();
-  // The deltas live with the effect alone; the record borrows them.
-  p->columns.counter_deltas.swap(p->effect.counter_deltas);
-  EncodeReport(p->effect.header, p->definitions, p->columns, &meta_, &payload_);
-  p->columns.counter_deltas.swap(p->effect.counter_deltas);
   RecordView record;
   record.type = RecordType::kReport;
-  record.meta = meta_;
-  record.payload = payload_;
+  if (journal_->Keeps(RecordType::kReport)) {
+    // The deltas live with the effect alone; the record borrows them.
+    p->columns.counter_deltas.swap(p->effect.counter_deltas);
+    EncodeReport(p->effect.header, p->definitions, p->columns, &meta_, &payload_);
+    p->columns.counter_deltas.swap(p->effect.counter_deltas);
+    record.meta = meta_;
+    record.payload = payload_;
+  }
   const absl::StatusOr<Lsn> lsn = journal_->AppendOngoing({&record, 1}, nullptr);
   if (!lsn.ok()) return lsn.status();
   Reporter* const reporter = fold_->reporters().Find(p->effect.header.reporter_number);

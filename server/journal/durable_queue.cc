@@ -1,12 +1,10 @@
 #include "server/journal/durable_queue.h"
 
-#include <utility>
-
 #include "base/check.h"
 
 namespace wheelpit {
 
-void DurableQueue::After(Lsn lsn, Effect effect) {
+void DurableQueue::AfterUnhurried(Lsn lsn, Effect effect) {
   if (!failure_.ok()) {
     effect(failure_);
     return;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <deque>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -22,7 +23,14 @@ class DurableQueue {
 
   // `lsn` must not fall from call to call. Runs with OK when durable, or with the journal's
   // failure.
-  void After(Lsn lsn, Effect effect);
+  void After(Lsn lsn, Effect effect) {
+    Await(lsn);
+    AfterUnhurried(lsn, std::move(effect));
+  }
+  // The same for what nobody waits for: no commit is made for its sake alone.
+  void AfterUnhurried(Lsn lsn, Effect effect);
+  // Somebody waits for `lsn`.
+  void Await(Lsn lsn) { awaited_ = lsn > awaited_ ? lsn : awaited_; }
   // Runs every effect with lsn <= durable, oldest first; effects may call After (with later lsns).
   void Advance(Lsn durable);
   // The journal failed: runs every effect with `status`, and every later one at once.
@@ -34,6 +42,8 @@ class DurableQueue {
   bool empty() const { return effects_.empty(); }
   size_t size() const { return effects_.size(); }
   Lsn advanced() const { return advanced_; }
+  // The last lsn that somebody waits for.
+  Lsn awaited() const { return awaited_; }
 
  private:
   struct Waiting {
@@ -42,6 +52,7 @@ class DurableQueue {
   };
   std::deque<Waiting> effects_;
   Lsn advanced_ = 0;
+  Lsn awaited_ = 0;
   absl::Status failure_;
 };
 

@@ -93,6 +93,9 @@ class Journal {
   virtual absl::StatusOr<Lsn> AppendReserved(absl::Span<const RecordView> records,
                                              RecordPosition* positions) = 0;
 
+  // False if the bytes of such records go nowhere: they may be appended without meta and payload.
+  virtual bool Keeps(RecordType) const { return true; }
+
   // Last appended lsn. Engine thread.
   virtual Lsn last_lsn() const = 0;
 
@@ -100,6 +103,10 @@ class Journal {
   // After a failed write or sync the journal is stopped for good: status() is kUnavailable JOURNAL,
   // durable_lsn() stays, the process must exit and recover.
   virtual bool Commit() = 0;
+  // Commit() in its two steps, for a thread that has something to do between them: the commit itself,
+  // and then what can wait (segments to free, spare files).
+  virtual bool CommitAppended() { return Commit(); }
+  virtual void Maintain() {}
   // Journal thread. Durability `interval` acknowledges what is written but not synced: call this
   // every sync_interval_ms(). False if there was nothing to sync.
   virtual bool Sync() { return false; }

@@ -85,6 +85,8 @@ absl::StatusOr<Lsn> MemJournal::AppendReserved(absl::Span<const RecordView> reco
   return Append(records, positions);
 }
 
+bool MemJournal::Keeps(RecordType type) const { return !NeverReadAgain(type); }
+
 void MemJournal::Keep(Lsn lsn, const RecordView& record) {
   auto stored = std::make_unique<Stored>();
   stored->record = CopyRecord(record);

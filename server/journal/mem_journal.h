@@ -33,6 +33,7 @@ class MemJournal : public Journal {
                              RecordPosition* positions) override;
   absl::StatusOr<Lsn> AppendReserved(absl::Span<const RecordView> records,
                                      RecordPosition* positions) override;
+  bool Keeps(RecordType type) const override;
   Lsn last_lsn() const override { return appended_.load(std::memory_order_relaxed); }
   bool Commit() override;
   void SetWorkAvailable(std::function<void()> wake) override { wake_ = std::move(wake); }

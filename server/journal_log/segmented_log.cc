@@ -300,8 +300,7 @@ absl::StatusOr<Lsn> SegmentedLog::AppendAny(absl::Span<const RecordView> records
     }
     last_lsn_.store(lsn - 1, std::memory_order_relaxed);
   }
-  // A Commit that finds something is followed by another one, so only the first record after
-  // nothing needs to wake.
+  // A Commit takes all that is there, so only the first record after one needs to wake.
   if ((was_empty || full_.load(std::memory_order_relaxed)) && wake_) wake_();
   return first;
 }
@@ -387,6 +386,12 @@ void SegmentedLog::AnnounceFailure(const absl::Status& cause) {
 }
 
 bool SegmentedLog::Commit() {
+  const bool committed = CommitAppended();
+  Maintain();
+  return committed;
+}
+
+bool SegmentedLog::CommitAppended() {
   {
     MutexLock lock(&mu_);
     if (!failure_.ok()) return false;
@@ -399,10 +404,7 @@ bool SegmentedLog::Commit() {
       }
     }
   }
-  if (flushing_.empty()) {
-    Maintain();
-    return false;
-  }
+  if (flushing_.empty()) return false;
   absl::Status done = WriteFlushing();
   if (absl::IsResourceExhausted(done)) {
     // Not promised to anybody yet: the next Commit tries the same bytes again.
@@ -419,7 +421,6 @@ bool SegmentedLog::Commit() {
     if (done.ok()) {
       Publish(written);
       if (observer_) observer_();
-      Maintain();
       return true;
     }
   }

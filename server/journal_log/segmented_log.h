@@ -84,6 +84,8 @@ class SegmentedLog : public Journal {
   static uint64_t PayloadBytesMax(const SegmentedLogOptions& options);
   Lsn last_lsn() const override { return last_lsn_.load(std::memory_order_relaxed); }
   bool Commit() override;
+  bool CommitAppended() override;
+  void Maintain() override;
   bool Sync() override;
   int64_t sync_interval_ms() const override;
   void SetWorkAvailable(std::function<void()> wake) override { wake_ = std::move(wake); }
@@ -134,7 +136,6 @@ class SegmentedLog : public Journal {
   void Publish(Lsn written);
   void RecordFailure(const absl::Status& cause);
   void AnnounceFailure(const absl::Status& cause);
-  void Maintain();
   void WriteCloseMark();
   absl::Status FinishCheckpoint(const CheckpointInfo& info, uint64_t written_at_begin);
   absl::StatusOr<std::shared_ptr<File>> FileForRead(uint64_t segment) const

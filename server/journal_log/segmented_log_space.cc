@@ -103,9 +103,11 @@ bool SegmentedLog::BelowReserve() const {
 
 // Nothing here is promised to anybody: what fails is tried again, and said once.
 void SegmentedLog::Maintain() {
+  if (full_.load(std::memory_order_relaxed)) return;
   std::vector<Segment> freed;
   {
     MutexLock lock(&mu_);
+    if (!failure_.ok()) return;
     if (free_soon_ && pins_complete_) {
       freed = table_.TakeFreeable(checkpoints_.size() == 2 ? checkpoints_[1].begin_lsn : 0);
       free_soon_ = false;

@@ -253,6 +253,7 @@ void WorkQueueImpl::ApplyLeases(uint32_t consumer_index, const LeaseRecord& reco
   effect.lsn = lsn;
   effect.events = EventsOf(record);
   effect.at_ms = now;
+  effect.hurried = false;
   fold_.AddTotals(effect.events);
   PushEffect(std::move(effect));
 }

@@ -83,6 +83,7 @@ void WorkQueueImpl::Purge(std::vector<uint64_t> ids, uint32_t queue, absl::strin
     effect.lsn = *lsn;
     effect.events = EventsOf(record);
     effect.at_ms = now;
+    effect.hurried = false;
     fold_.AddTotals(effect.events);
     PushEffect(std::move(effect));
   }

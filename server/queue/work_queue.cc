@@ -58,9 +58,10 @@ absl::StatusOr<Lsn> WorkQueueImpl::AppendRecords(absl::Span<const RecordView> re
 void WorkQueueImpl::PushEffect(Effect effect) {
   const Lsn lsn = effect.lsn;
   const bool first_of_lsn = effects_.empty() || effects_.back().lsn != lsn;
+  if (effect.hurried) durable_->Await(lsn);
   effects_.push_back(std::move(effect));
   // One wake an lsn: it runs all effects up to it.
-  if (first_of_lsn) durable_->After(lsn, [this, lsn](const absl::Status& status) { RunEffects(lsn, status); });
+  if (first_of_lsn) durable_->AfterUnhurried(lsn, [this, lsn](const absl::Status& status) { RunEffects(lsn, status); });
 }
 
 void WorkQueueImpl::RunEffects(Lsn lsn, const absl::Status& status) {
@@ -278,6 +279,7 @@ absl::Status WorkQueueImpl::Transition(uint32_t index, Change change) {
   fold_.AddTotals(effect.events);
   effect.to = slot.state;
   effect.counts_state = !at_once;
+  effect.hurried = !at_once;
   if (at_once) {
     CountState(slot.queue, effect.from, effect.to, effect.bytes);
     Settle(index);

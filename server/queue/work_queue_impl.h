@@ -117,6 +117,7 @@ class WorkQueueImpl : public WorkQueue {
     std::vector<CountedSeries> counted;
     int64_t at_ms = 0;
     Reply reply;
+    bool hurried = true;  // false for a write-behind record: it goes with the next commit that somebody waits for
   };
   struct PendingTask {
     Lsn last = 0;

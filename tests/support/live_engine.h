@@ -1,13 +1,12 @@
 // A real engine on real threads, for tests that go through sockets: what app/ does, without doors.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "base/clock.h"
+#include "server/app/shard_threads.h"
 #include "server/app/threads.h"
 #include "server/engine/engine.h"
 #include "server/journal/mem_journal.h"
@@ -48,8 +47,7 @@ class LiveEngine {
     context_.version = "test";
     context_.facts = [this] { return ServerFacts{engine_->history_id(), engine_->epoch(), 1, ""}; };
     rpc_ = std::make_unique<RpcServer>(&context_);
-    journal_thread_ = std::make_unique<JournalThread>(journal_.get(), &clock_);
-    engine_->SetCommitWaker([this] { journal_thread_->Wake(); });
+    threads_ = std::make_unique<ShardThreads>(engine_.get(), journal_.get(), &clock_);
     engine_->SetStateObserver([this] { changed_.Set(); });
   }
   ~LiveEngine() { Stop(); }
@@ -58,12 +56,7 @@ class LiveEngine {
   absl::Status Start() {
     if (!open_status_.ok()) return open_status_;
     if (absl::Status status = rpc_->Start({.address = "127.0.0.1:0"}); !status.ok()) return status;
-    thread_ = std::thread([this] {
-      if (!engine_->Recover(nullptr).ok()) return;
-      while (!stop_.load()) {
-        if (!engine_->RunOnce()) engine_->WaitForWork();
-      }
-    });
+    threads_->Start([this] { return engine_->Recover(nullptr).ok(); });
     changed_.Wait();
     if (engine_->ready()) rpc_->SetState(ServingState::kServing);
     return engine_->failure();
@@ -74,10 +67,7 @@ class LiveEngine {
     if (std::exchange(stopped_, true) || engine_ == nullptr) return;
     rpc_->StartDraining();
     rpc_->Shutdown(absl::ZeroDuration());
-    stop_.store(true);
-    engine_->Wake();
-    if (thread_.joinable()) thread_.join();
-    journal_thread_->Stop();
+    threads_->Stop();
     background_.Stop();
     engine_->Shutdown();
   }
@@ -101,10 +91,8 @@ class LiveEngine {
   std::unique_ptr<QueryEngine> query_;
   RpcContext context_;
   std::unique_ptr<RpcServer> rpc_;
-  std::unique_ptr<JournalThread> journal_thread_;
-  std::thread thread_;
+  std::unique_ptr<ShardThreads> threads_;
   Event changed_;
-  std::atomic<bool> stop_{false};
   bool stopped_ = false;
 };
 

@@ -118,6 +118,65 @@ TEST(EngineTest, AnswersASubmitOnlyOnceItIsDurable) {
   EXPECT_TRUE(answered);
 }
 
+TEST(EngineTest, AWriteBehindRecordWaitsForOthersOrForAMoment) {
+  TempFolder folder;
+  ManualClock clock;
+  Life life(OpenLog(folder.path()), &clock);
+  int asked = 0;
+  life.engine->SetCommitWaker([&asked] { ++asked; });
+  ASSERT_TRUE(life.engine->Recover(nullptr).ok());
+  life.Settle();
+  const auto lease = [&] {
+    ASSERT_TRUE(life.Submit("").ok());
+    asked = 0;
+    size_t leased = 0;
+    life.engine->Post([&] {
+      life.engine->queue().LeaseTasks("w", {{"q", 1}}, 1, 0, clock.NowMs(),
+                                      [&](absl::StatusOr<std::vector<Assignment>> got) { leased = got.ok() ? got->size() : 0; });
+    });
+    life.Settle(/*commit=*/false);
+    ASSERT_EQ(leased, 1u);
+  };
+  lease();
+  EXPECT_EQ(asked, 0);
+  int64_t until_ms = 0;
+  ASSERT_TRUE(life.engine->Rest(&until_ms));
+  EXPECT_LE(until_ms, clock.NowMs() + EngineOptions().unhurried_commit_ms);
+  clock.now_ms += EngineOptions().unhurried_commit_ms;
+  life.Settle(/*commit=*/false);
+  EXPECT_EQ(asked, 1);
+  life.Settle();
+
+  lease();
+  EXPECT_EQ(asked, 0);
+  const Lsn lease_lsn = life.journal->last_lsn();
+  ASSERT_TRUE(life.Submit("").ok());
+  EXPECT_EQ(asked, 1);
+  EXPECT_GT(life.journal->durable_lsn(), lease_lsn);
+  clock.now_ms += EngineOptions().unhurried_commit_ms;
+  life.Settle();
+  EXPECT_EQ(asked, 1) << "asked again for what is durable";
+}
+
+TEST(EngineTest, ARestEndsWithTheFirstCommand) {
+  ManualClock clock;
+  Life life(std::make_unique<MemJournal>(), &clock);
+  int woken = 0;
+  life.engine->SetWaker([&woken] { ++woken; });
+  ASSERT_TRUE(life.engine->Recover(nullptr).ok());
+  life.Settle();
+  int64_t until_ms = 0;
+  ASSERT_TRUE(life.engine->Rest(&until_ms));
+  woken = 0;
+  life.engine->Post([] {});
+  life.engine->Post([] {});
+  EXPECT_EQ(woken, 1);
+  EXPECT_TRUE(life.engine->HasCommands());
+  EXPECT_FALSE(life.engine->Rest(&until_ms));
+  EXPECT_TRUE(life.engine->RunOnce());
+  EXPECT_FALSE(life.engine->HasCommands());
+}
+
 TEST(EngineTest, EachStartHasALargerEpochAndTheSameHistory) {
   TempFolder folder;
   ManualClock clock;

@@ -69,6 +69,7 @@ class ReplayableJournal : public MemJournal {
   absl::StatusOr<Lsn> AppendReserved(absl::Span<const RecordView> records, RecordPosition* positions) override {
     return Append(records, positions);
   }
+  bool Keeps(RecordType) const override { return true; }
   Lsn last_lsn() const override { return disk_->records.size(); }
   bool Commit() override {
     if (disk_->durable == disk_->records.size()) return false;

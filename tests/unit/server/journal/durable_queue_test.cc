@@ -52,6 +52,18 @@ TEST_F(DurableQueueTest, AnEffectOfADurableLsnWaitsForTheNextAdvance) {
   EXPECT_THAT(seen_, ElementsAre(5));
 }
 
+TEST_F(DurableQueueTest, WhatNobodyWaitsForIsNotAwaited) {
+  durable_.After(1, Note(1));
+  durable_.AfterUnhurried(2, Note(2));
+  EXPECT_EQ(durable_.awaited(), 1u);
+  durable_.Await(2);
+  EXPECT_EQ(durable_.awaited(), 2u);
+  durable_.AfterUnhurried(3, Note(3));
+  durable_.Advance(3);
+  EXPECT_THAT(seen_, ElementsAre(1, 2, 3));
+  EXPECT_EQ(durable_.awaited(), 2u);
+}
+
 TEST_F(DurableQueueTest, FailureReachesThoseWhoWaitAndThoseWhoCome) {
   durable_.After(1, Note(1));
   durable_.After(2, Note(2));
