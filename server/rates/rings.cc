@@ -1,6 +1,7 @@
 #include "server/rates/rings.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/varint.h"
@@ -43,7 +44,6 @@ Coverage CoverageOf(Window window, int64_t history_start_ms) {
 RingTime::RingTime(int64_t event_ms, int64_t interval_ms, int64_t now_ms) : now_s_(FloorDiv(now_ms, 1000)) {
   event_ms = std::min(event_ms, now_ms);
   second_ = FloorDiv(event_ms, 1000);
-  for (size_t r = 0; r < slot_.size(); ++r) slot_[r] = SlotIndex(FloorDiv(second_, kSlotSeconds[r]));
   if (interval_ms <= 1000) return;
   int64_t begin_ms = event_ms - interval_ms;
   const int64_t oldest_ms = (now_s_ - kOldestSeconds) * 1000;
@@ -74,6 +74,7 @@ void Rings::MoveTo(int64_t second) {
     return;
   }
   if (second <= newest_s_) return;
+  Spill();
   for (size_t r = 0; r < kRings; ++r) {
     const int64_t from = FloorDiv(newest_s_, kSlotSeconds[r]);
     const int64_t to = FloorDiv(second, kSlotSeconds[r]);
@@ -86,6 +87,10 @@ void Rings::MoveTo(int64_t second) {
     }
   }
   newest_s_ = second;
+}
+
+void Rings::Spill() {
+  if (newest_count_ != 0) AddToSlots(newest_s_, std::exchange(newest_count_, 0));
 }
 
 void Rings::WidenToIntegral() {
@@ -113,6 +118,12 @@ bool Rings::has_fractions() const { return wide_ != nullptr && std::holds_altern
 bool Rings::AddAt(int64_t second, uint64_t delta, int64_t now_s) {
   if (FloorDiv(second, kSlotSeconds[2]) <= FloorDiv(now_s, kSlotSeconds[2]) - kSlots) return false;
   MoveTo(second);
+  Spill();
+  AddToSlots(second, delta);
+  return true;
+}
+
+void Rings::AddToSlots(int64_t second, uint64_t delta) {
   for (size_t r = 0; r < kRings; ++r) {
     const int64_t k = FloorDiv(second, kSlotSeconds[r]);
     if (k <= FloorDiv(newest_s_, kSlotSeconds[r]) - kSlots) continue;
@@ -133,12 +144,12 @@ bool Rings::AddAt(int64_t second, uint64_t delta, int64_t now_s) {
     }
     std::get<Slots<double>>(*wide_)[r][i] += static_cast<double>(delta);
   }
-  return true;
 }
 
 bool Rings::AddFractionAt(int64_t second, double delta, int64_t now_s) {
   if (FloorDiv(second, kSlotSeconds[2]) <= FloorDiv(now_s, kSlotSeconds[2]) - kSlots) return false;
   MoveTo(second);
+  Spill();
   WidenToDouble();
   auto& slots = std::get<Slots<double>>(*wide_);
   for (size_t r = 0; r < kRings; ++r) {
@@ -202,6 +213,14 @@ double Rings::AddFraction(double delta, const RingTime& time) {
 }
 
 template <typename T>
+T Rings::Slot(size_t ring, int64_t k) const {
+  const uint32_t i = SlotIndex(k);
+  if (wide_ != nullptr) return std::visit([&](const auto& slots) { return static_cast<T>(slots[ring][i]); }, *wide_);
+  const uint64_t apart = k == FloorDiv(newest_s_, kSlotSeconds[ring]) ? newest_count_ : 0;
+  return static_cast<T>(narrow_[ring][i] + apart);
+}
+
+template <typename T>
 T Rings::SumRange(size_t ring, int64_t from_s, int64_t to_s) const {
   const int64_t newest = FloorDiv(newest_s_, kSlotSeconds[ring]);
   const int64_t from = std::max(FloorDiv(from_s, kSlotSeconds[ring]), newest - kSlots + 1);
@@ -215,6 +234,7 @@ T Rings::SumRange(size_t ring, int64_t from_s, int64_t to_s) const {
       sum += std::visit([&](const auto& slots) { return static_cast<T>(slots[ring][i]); }, *wide_);
     }
   }
+  if (from <= newest && newest < to) sum += static_cast<T>(newest_count_);
   return sum;
 }
 
@@ -282,27 +302,19 @@ void Rings::EncodeTo(std::string* out) const {
     const int64_t newest = FloorDiv(newest_s_, kSlotSeconds[r]);
     uint64_t used = 0;
     for (int64_t j = 0; j < kSlots; ++j) {
-      if (SlotAsDouble(r, newest - kSlots + 1 + j) != 0) used |= uint64_t{1} << j;
+      if (Slot<double>(r, newest - kSlots + 1 + j) != 0) used |= uint64_t{1} << j;
     }
     PutVarint(used, out);
     for (int64_t j = 0; j < kSlots; ++j) {
       if ((used >> j & 1) == 0) continue;
       const int64_t k = newest - kSlots + 1 + j;
       if (has_fractions()) {
-        PutDouble(SlotAsDouble(r, k), out);
+        PutDouble(Slot<double>(r, k), out);
       } else {
-        PutVarint(wide_ == nullptr ? narrow_[r][SlotIndex(k)]
-                                   : std::get<Slots<uint64_t>>(*wide_)[r][SlotIndex(k)],
-                  out);
+        PutVarint(Slot<uint64_t>(r, k), out);
       }
     }
   }
-}
-
-double Rings::SlotAsDouble(size_t ring, int64_t k) const {
-  const uint32_t i = SlotIndex(k);
-  if (wide_ == nullptr) return static_cast<double>(narrow_[ring][i]);
-  return std::visit([&](const auto& slots) { return static_cast<double>(slots[ring][i]); }, *wide_);
 }
 
 bool Rings::Decode(absl::string_view* in, Rings* out) {

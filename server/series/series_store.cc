@@ -377,7 +377,7 @@ void SeriesStore::AddToCounters(absl::Span<const SeriesId> ids, absl::Span<const
   for (size_t i = 0; i < n; ++i) {
     if (i + 2 * kAhead < n) __builtin_prefetch(&rep_->At(ids[i + 2 * kAhead]), 1);
     if (i + kAhead < n) {
-      if (const Rings* rings = rep_->At(ids[i + kAhead]).rings.get(); rings != nullptr) rings->Prefetch(time);
+      if (const Rings* rings = rep_->At(ids[i + kAhead]).rings.get(); rings != nullptr) rings->Prefetch();
     }
     if (deltas[i] == 0) continue;
     Series& s = rep_->At(ids[i]);

@@ -153,12 +153,13 @@ TEST(RingsTest, SpreadNeverLosesACountAndReportsWhatIsTooOld) {
 TEST(RingsTest, SlotsThatOutgrow32BitsWiden) {
   Rings rings;
   const size_t narrow = rings.bytes();
-  EXPECT_EQ(narrow, 784u);
+  EXPECT_EQ(narrow, 792u);
   rings.Add(4'000'000'000, 500, 0, 500);
   EXPECT_EQ(rings.bytes(), narrow);
   rings.Add(4'000'000'000, 600, 0, 600);
-  EXPECT_GT(rings.bytes(), narrow);
+  EXPECT_EQ(rings.Running(600), 8'000'000'000u);
   rings.Add(1, 1500, 0, 1500);
+  EXPECT_GT(rings.bytes(), narrow);
   EXPECT_EQ(rings.Increase(1500, kSecond), 8'000'000'000u);
   EXPECT_EQ(rings.Increase(2500, 60 * kSecond), 8'000'000'001u);
   EXPECT_FALSE(rings.has_fractions());
@@ -172,6 +173,30 @@ TEST(RingsTest, SlotsThatOutgrow64BitsGoOnAsDouble) {
   rings.Add(most, 600, 0, 600);
   EXPECT_TRUE(rings.has_fractions());
   EXPECT_DOUBLE_EQ(rings.IncreaseAsDouble(1500, kSecond), 2 * std::pow(2.0, 64));
+}
+
+TEST(RingsTest, TheNewestSecondOutgrows64BitsToo) {
+  Rings rings;
+  const uint64_t most = std::numeric_limits<uint64_t>::max();
+  rings.Add(1, 500, 0, 500);
+  rings.Add(uint64_t{1} << 62, 600, 0, 600);
+  EXPECT_EQ(rings.Increase(1500, kSecond), (uint64_t{1} << 62) + 1);
+  rings.Add(most, 700, 0, 700);
+  EXPECT_DOUBLE_EQ(rings.IncreaseAsDouble(1500, kSecond), std::pow(2.0, 62) + std::pow(2.0, 64));
+}
+
+TEST(RingsTest, TheNewestSecondIsInEveryEncoding) {
+  Rings rings;
+  for (int i = 0; i < 10; ++i) rings.Add(3'000'000'000, 500, 0, 500);
+  std::string bytes;
+  rings.EncodeTo(&bytes);
+  Rings copy;
+  absl::string_view in = bytes;
+  ASSERT_TRUE(Rings::Decode(&in, &copy));
+  EXPECT_EQ(copy.Increase(1500, kSecond), 30'000'000'000u);
+  EXPECT_EQ(copy.Increase(60'500, 600 * kSecond), 30'000'000'000u);
+  rings.AddFraction(0.5, RingTime(600, 0, 600));
+  EXPECT_DOUBLE_EQ(rings.IncreaseAsDouble(1500, kSecond), 30'000'000'000.5);
 }
 
 TEST(RingsTest, FractionsCount) {
