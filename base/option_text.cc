@@ -19,21 +19,6 @@ size_t Width(absl::string_view text) {
       text.begin(), text.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; }));
 }
 
-void AppendWrapped(absl::string_view text, size_t columns, std::string* out) {
-  const std::string indent(kIndent, ' ');
-  size_t used = 0;
-  for (absl::string_view word : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
-    const size_t width = Width(word);
-    if (used > 0 && used + 1 + width > columns) {
-      out->push_back('\n');
-      used = 0;
-    }
-    absl::StrAppend(out, used == 0 ? indent : " ", word);
-    used += (used == 0 ? kIndent : 1) + width;
-  }
-  if (used > 0) out->push_back('\n');
-}
-
 std::string Sentence(absl::string_view text) {
   if (text.empty() || text.back() == '.' || text.back() == '?') return std::string(text);
   return absl::StrCat(text, ".");
@@ -44,6 +29,23 @@ std::string Cell(absl::string_view text) {
 }
 
 }  // namespace
+
+std::string OptionHelpText(absl::string_view text, size_t columns) {
+  const std::string indent(kIndent, ' ');
+  std::string out;
+  size_t used = 0;
+  for (absl::string_view word : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
+    const size_t width = Width(word);
+    if (used > 0 && used + 1 + width > columns) {
+      out.push_back('\n');
+      used = 0;
+    }
+    absl::StrAppend(&out, used == 0 ? indent : " ", word);
+    used += (used == 0 ? kIndent : 1) + width;
+  }
+  if (used > 0) out.push_back('\n');
+  return out;
+}
 
 std::string OptionHelp(const OptionTable& table, size_t columns) {
   columns = std::max<size_t>(columns, 40);
@@ -60,7 +62,7 @@ std::string OptionHelp(const OptionTable& table, size_t columns) {
       if (fact[0] >= 'a' && fact[0] <= 'z') fact[0] = static_cast<char>(fact[0] - 'a' + 'A');
       absl::StrAppend(&text, text.empty() ? "" : " ", fact, ".");
     }
-    AppendWrapped(text, columns, &out);
+    out += OptionHelpText(text, columns);
   }
   return out;
 }

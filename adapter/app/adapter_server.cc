@@ -60,10 +60,11 @@ absl::Status AdapterServer::Init(MetricSources sources, ThreadFactory threads,
   WHEELPIT_ASSIGN_OR_RETURN(const ServingCertificate certificate, LoadCertificate());
   http.certificate_pem = certificate.certificate_pem;
   http.key_pem = certificate.key_pem;
-  {
-    MutexLock lock(&mu_);
-    certificate_pem_ = certificate.certificate_pem;
-  }
+  certificate_end_ =
+      metrics->AddGauge("wheelpit_adapter_certificate_expiry_timestamp_seconds",
+                        "When the serving certificate ends, Unix time. Near now: whoever makes it "
+                        "has not renewed it.");
+  NoteCertificate(certificate.certificate_pem);
 
   ApiHandlerOptions handler;
   if (options_.port != 0) handler.server_address = absl::StrCat(options_.host, ":", options_.port);
@@ -170,10 +171,16 @@ absl::Status AdapterServer::RefreshCertificate() {
   WHEELPIT_ASSIGN_OR_RETURN(ServingCertificate pair, LoadCertificate());
   if (pair.certificate_pem == certificate_pem()) return absl::OkStatus();
   WHEELPIT_RETURN_IF_ERROR(server_->SetCertificate(pair.certificate_pem, pair.key_pem));
-  MutexLock lock(&mu_);
-  certificate_pem_ = std::move(pair.certificate_pem);
+  NoteCertificate(std::move(pair.certificate_pem));
   Log(LogLevel::kInfo, "adapter_certificate_changed", {});
   return absl::OkStatus();
+}
+
+void AdapterServer::NoteCertificate(std::string pem) {
+  if (const absl::StatusOr<absl::Time> end = CertificateEnd(pem); end.ok())
+    certificate_end_->Set(absl::ToDoubleSeconds(*end - absl::UnixEpoch()));
+  MutexLock lock(&mu_);
+  certificate_pem_ = std::move(pem);
 }
 
 void AdapterServer::KeepFresh() {

@@ -94,12 +94,15 @@ class AdapterServer {
   absl::StatusOr<ServingCertificate> LoadCertificate();
   absl::StatusOr<ServingCertificate> CertificateOfFolder(const std::vector<std::string>& hosts);
   absl::StatusOr<ServingCertificate> CertificateInMemory(const std::vector<std::string>& hosts);
+  // What new connections are served with from now on.
+  void NoteCertificate(std::string pem);
   // Relists when due, follows the rule file and minds the certificate, until Stop.
   void KeepFresh();
 
   const AdapterOptions options_;
   const Clock* const clock_;
   std::string token_;
+  Gauge* certificate_end_ = nullptr;
   std::unique_ptr<RuleLoader> rule_loader_;
   std::unique_ptr<Registry> registry_;
   // Either the cluster's, or the token's.

@@ -126,6 +126,14 @@ absl::Status CheckCertificate(const ServingCertificate& pair, const std::vector<
   return absl::OkStatus();
 }
 
+absl::StatusOr<absl::Time> CertificateEnd(const std::string& certificate_pem) {
+  WHEELPIT_ASSIGN_OR_RETURN(const Certificate certificate, ReadCertificate(certificate_pem));
+  std::tm end{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &end) != 1)
+    return OpenSslError("certificate end");
+  return absl::FromTM(end, absl::UTCTimeZone());
+}
+
 absl::StatusOr<ServingCertificate> MakeSelfSigned(const std::vector<std::string>& hosts,
                                                   absl::Time now) {
   if (hosts.empty()) return absl::InvalidArgumentError("a certificate needs a host name");

@@ -23,6 +23,9 @@ absl::Status CheckCertificate(const ServingCertificate& certificate,
                               const std::vector<std::string>& hosts, absl::Time now,
                               absl::Duration margin);
 
+// When it ends; of a chain, the first one.
+absl::StatusOr<absl::Time> CertificateEnd(const std::string& certificate_pem);
+
 // The first host is the common name.
 absl::StatusOr<ServingCertificate> MakeSelfSigned(const std::vector<std::string>& hosts,
                                                   absl::Time now);

@@ -12,10 +12,13 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "adapter/naming/go_text.h"
+#include "base/option_text.h"
 #include "base/status_macros.h"
 
 namespace wheelpit::adapter {
 namespace {
+
+constexpr size_t kHelpColumns = 100;
 
 // strconv.ParseBool's words.
 bool ParseBool(absl::string_view text, bool* value) {
@@ -82,8 +85,10 @@ void FlagTable::AddInt(const std::string& name, const std::string& help, int min
 
 void FlagTable::AddDuration(const std::string& name, const std::string& help,
                             absl::Duration* value) {
+  // A 0 that is no duration is explained by the help.
+  std::string shown = *value == absl::ZeroDuration() ? "" : absl::FormatDuration(*value);
   flags_.push_back(
-      {name, help, absl::FormatDuration(*value), false, false, [value](const std::string& text) {
+      {name, help, std::move(shown), false, false, [value](const std::string& text) {
          const absl::StatusOr<absl::Duration> duration = ParseGoDuration(text);
          if (!duration.ok() || *duration < absl::ZeroDuration())
            return BadValue(text, "is no duration such as 10m, 1m30s, 500ms");
@@ -197,9 +202,10 @@ std::string FlagTable::Help() const {
   std::string text;
   for (const Flag& flag : flags_) {
     if (flag.hidden) continue;
-    absl::StrAppend(&text, "  --", flag.name, flag.boolean ? "" : "=…", "\n      ", flag.help);
-    if (!flag.default_text.empty()) absl::StrAppend(&text, " Default: ", flag.default_text);
-    absl::StrAppend(&text, "\n");
+    std::string help = flag.help;
+    if (!flag.default_text.empty()) absl::StrAppend(&help, " Default: ", flag.default_text);
+    absl::StrAppend(&text, "  --", flag.name, flag.boolean ? "" : "=…", "\n",
+                    OptionHelpText(help, kHelpColumns));
   }
   return text;
 }

@@ -143,8 +143,9 @@ ApiHandler::ApiHandler(ApiHandlerParts parts, ApiHandlerOptions options, uint64_
     : parts_(parts),
       options_(std::move(options)),
       started_ns_(parts.clock->MonotonicNanos()),
-      external_(parts.registry, options_.strict_compat),
       probe_(parts.metrics),
+      external_(parts.registry, {options_.strict_compat,
+                                 [this](const std::string& reason) { probe_.Failed(reason); }}),
       rng_(seed) {}
 
 std::string ApiHandler::NewAuditId() {

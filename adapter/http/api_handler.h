@@ -84,8 +84,8 @@ class ApiHandler {
   const ApiHandlerParts parts_;
   const ApiHandlerOptions options_;
   const int64_t started_ns_;
-  ExternalProvider external_;
   AdapterProbe probe_;
+  ExternalProvider external_;
   // Relaxed: a probe may see it one request late.
   std::atomic<bool> shutting_down_{false};
   Mutex mu_;

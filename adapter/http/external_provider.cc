@@ -16,7 +16,8 @@ ApiStatus ExternalProvider::Failure(absl::string_view metric, absl::string_view 
   const std::string cause = absl::StrCat(
       "unable to fetch metric ", metric, rule.empty() ? "" : " (rule ", rule,
       rule.empty() ? ": " : "): ", reason, reason.empty() ? "" : ": ", status.message());
-  if (!strict_compat_) return InternalError(cause);
+  if (options_.failed != nullptr) options_.failed(reason);
+  if (!options_.strict_compat) return InternalError(cause);
   Log(LogLevel::kWarning, "adapter_metric_failed", {{"cause", cause}});
   return InternalError("unable to fetch metrics");
 }

@@ -3,7 +3,9 @@
 // Thread-safe; blocks for the source's answer.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -18,10 +20,16 @@ namespace wheelpit::adapter {
 
 class ExternalProvider {
  public:
-  // `registry` outlives it. `strict_compat`: failures have prometheus-adapter's words, the cause is in
-  // the log only.
-  explicit ExternalProvider(Registry* registry, bool strict_compat = false)
-      : registry_(*registry), strict_compat_(strict_compat) {}
+  struct Options {
+    // Failures have prometheus-adapter's words; the cause is in the log only.
+    bool strict_compat = false;
+    // Told the reason (metric_source.h) of each failure; may be empty.
+    std::function<void(const std::string& reason)> failed;
+  };
+  // `registry` outlives it.
+  explicit ExternalProvider(Registry* registry) : ExternalProvider(registry, Options()) {}
+  ExternalProvider(Registry* registry, Options options)
+      : registry_(*registry), options_(std::move(options)) {}
 
   // `now` is for remembering names that are not there; the source evaluates at its own now. An
   // empty result is an answer without items; unknown, unreachable, silent and broken ones are 500
@@ -37,7 +45,7 @@ class ExternalProvider {
                     const absl::Status& status) const;
 
   Registry& registry_;
-  const bool strict_compat_;
+  const Options options_;
 };
 
 }  // namespace wheelpit::adapter

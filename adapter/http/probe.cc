@@ -46,6 +46,15 @@ void AdapterProbe::Answered(absl::string_view api, int code, double seconds) {
   latency->Observe(seconds);
 }
 
+void AdapterProbe::Failed(const std::string& reason) {
+  registry_
+      .AddCounter("wheelpit_adapter_failures_total",
+                  "Metrics that could not be answered, by reason: UNKNOWN values, an UNREACHABLE or "
+                  "silent (TIMEOUT) source, a BAD_QUERY, …",
+                  {{"reason", reason.empty() ? "OTHER" : reason}})
+      ->Add();
+}
+
 void AdapterProbe::ValuesDropped(int count) { dropped_->Add(static_cast<uint64_t>(count)); }
 
 void AdapterProbe::SetRules(const Registry& registry) {

@@ -20,6 +20,8 @@ class AdapterProbe {
   // `api` is one of external, custom, resource, discovery, health, other.
   void Answered(absl::string_view api, int code, double seconds);
   void ValuesDropped(int count);
+  // Why a metric that there is could not be answered; a word of metric_source.h, or "".
+  void Failed(const std::string& reason);
   // The state of the rules now; after each relist and when /metrics is read. Rules that are no more
   // have no gauges.
   void SetRules(const Registry& registry);

@@ -15,6 +15,9 @@
 namespace wheelpit::adapter {
 namespace {
 
+// Maps that one takes over by `<<`, all together.
+constexpr int kMergesMax = 100;
+
 // Where in the file a value stands: `externalRules[2].name`.
 struct Place {
   std::string path;
@@ -36,18 +39,42 @@ std::string Child(const Place& parent, absl::string_view key) {
 using Reader = std::function<absl::Status(const YAML::Node& node, const Place& place)>;
 using Readers = std::vector<std::pair<std::string, Reader>>;
 
-// Each key of the map goes to its reader. yaml-cpp keeps both of two equal keys, so repeats are
-// found here.
-absl::Status ReadMap(const YAML::Node& node, const Place& place, const Readers& readers) {
-  if (node.IsNull()) return absl::OkStatus();
+// What a map says, with what it takes over from others by `<<`: its own keys, then those that they
+// add. yaml-cpp keeps both of two equal keys and does not know `<<`, so both are seen to here.
+absl::Status Flatten(const YAML::Node& node, const Place& place, int* merges_left,
+                     std::vector<std::pair<YAML::Node, YAML::Node>>* entries) {
   if (!node.IsMap()) return ErrorAt(place, "must be a map");
-  std::set<std::string> seen;
+  // Maps that take themselves over, again and again.
+  if (--*merges_left < 0) return ErrorAt(place, "takes over too many maps");
+  std::set<std::string> own;
   for (const auto& entry : node) {
     const Place at = PlaceOf(entry.first, place.path);
     if (!entry.first.IsScalar()) return ErrorAt(at, "keys must be plain text");
-    const std::string& key = entry.first.Scalar();
-    if (!seen.insert(key).second)
-      return ErrorAt(at, absl::StrCat("key ", GoQuote(key), " stands here twice"));
+    if (!own.insert(entry.first.Scalar()).second) {
+      return ErrorAt(at, absl::StrCat("key ", GoQuote(entry.first.Scalar()), " stands here twice"));
+    }
+    const auto same = [&](const auto& e) { return e.first.Scalar() == entry.first.Scalar(); };
+    if (entry.first.Scalar() != "<<" && std::none_of(entries->begin(), entries->end(), same))
+      entries->emplace_back(entry.first, entry.second);
+  }
+  if (own.count("<<") == 0) return absl::OkStatus();
+  const YAML::Node merged = node["<<"];
+  const Place at = PlaceOf(merged, place.path);
+  if (!merged.IsSequence()) return Flatten(merged, at, merges_left, entries);
+  for (const YAML::Node& one : merged)
+    WHEELPIT_RETURN_IF_ERROR(Flatten(one, at, merges_left, entries));
+  return absl::OkStatus();
+}
+
+// Each key of the map goes to its reader.
+absl::Status ReadMap(const YAML::Node& node, const Place& place, const Readers& readers) {
+  if (node.IsNull()) return absl::OkStatus();
+  std::vector<std::pair<YAML::Node, YAML::Node>> entries;
+  int merges_left = kMergesMax;
+  WHEELPIT_RETURN_IF_ERROR(Flatten(node, place, &merges_left, &entries));
+  for (const auto& [key_node, value] : entries) {
+    const Place at = PlaceOf(key_node, place.path);
+    const std::string& key = key_node.Scalar();
     const auto reader =
         std::find_if(readers.begin(), readers.end(), [&](const auto& r) { return r.first == key; });
     if (reader == readers.end()) {
@@ -55,7 +82,7 @@ absl::Status ReadMap(const YAML::Node& node, const Place& place, const Readers& 
       return ErrorAt(at, absl::StrCat("unknown key ", GoQuote(key),
                                       "; known: ", absl::StrJoin(readers, ", ", name)));
     }
-    WHEELPIT_RETURN_IF_ERROR(reader->second(entry.second, {Child(place, key), at.line}));
+    WHEELPIT_RETURN_IF_ERROR(reader->second(value, {Child(place, key), at.line}));
   }
   return absl::OkStatus();
 }

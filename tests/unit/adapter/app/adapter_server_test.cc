@@ -133,6 +133,10 @@ TEST_F(AdapterServerTest, KeepsTokenAndCertificateOverRestarts) {
 TEST_F(AdapterServerTest, RenewsItsCertificateWhileItServes) {
   ASSERT_TRUE(Start(&source_).ok());
   const std::string first = server_->certificate_pem();
+  EXPECT_THAT(Get("/metrics").body,
+              HasSubstr(absl::StrCat("wheelpit_adapter_certificate_expiry_timestamp_seconds ",
+                                     absl::ToUnixSeconds(*CertificateEnd(first)), "\n")));
+  EXPECT_GT(*CertificateEnd(first), clock_.WallNow() + absl::Hours(24 * 364));
   ASSERT_TRUE(server_->RefreshCertificate().ok());
   EXPECT_EQ(server_->certificate_pem(), first);
   // One that ends in 20 days: as if it had been made long ago.

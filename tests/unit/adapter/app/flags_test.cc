@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_split.h"
+
 namespace wheelpit::adapter {
 namespace {
 
@@ -160,6 +162,7 @@ TEST(AdapterFlagsTest, HelpAndVersionNeedNothingElse) {
   EXPECT_THAT(help, HasSubstr("--aggregator=…\n"));
   EXPECT_THAT(help, HasSubstr("Default: 6443"));
   EXPECT_THAT(help, Not(HasSubstr("audit")));
+  for (absl::string_view line : absl::StrSplit(help, '\n')) EXPECT_LE(line.size(), 102u) << line;
 }
 
 }  // namespace

@@ -255,6 +255,8 @@ TEST_F(ApiHandlerTest, TheCauseOfAFailureIsInItsMessage) {
       HasSubstr("\"message\":\"Internal error occurred: unable to fetch metric queue_depth (rule "
                 "externalRules[0] (line 2)): UNKNOWN: silent \\u0026 \\u003cgone\\u003e\""));
   EXPECT_EQ(Header(response, "Retry-After"), "");
+  EXPECT_THAT(Get("/metrics").body,
+              HasSubstr("wheelpit_adapter_failures_total{reason=\"UNKNOWN\"} 1\n"));
 }
 
 TEST_F(ApiHandlerTest, StrictlyItAnswersAsPrometheusAdapter) {

@@ -75,6 +75,28 @@ TEST(RuleConfigTest, EmptyFilesHaveNoRules) {
   EXPECT_TRUE(set->resource_rules.has_value());
 }
 
+TEST(RuleConfigTest, MapsTakeOthersOver) {
+  const auto set = ParseRuleConfig(
+      "externalRules:\n"
+      "- &base {seriesQuery: a, metricsQuery: x, resources: &none {namespaced: false}}\n"
+      "- {<<: *base, seriesQuery: b}\n"
+      "- {metricsQuery: y, <<: [{seriesQuery: c}, *base]}\n"
+      "- {seriesQuery: d, metricsQuery: z, resources: {<<: *none}}\n");
+  ASSERT_TRUE(set.ok()) << set.status();
+  ASSERT_EQ(set->external_rules.size(), 4);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(set->external_rules[i].series_query, std::string(1, static_cast<char>('a' + i)));
+    EXPECT_FALSE(set->external_rules[i].namespaced) << i;
+  }
+  for (const char* wrong :
+       {"externalRules:\n- {seriesQuery: a, metricsQuery: b, <<: 7}\n",
+        "externalRules:\n- {seriesQuery: a, metricsQuery: b, <<: {nmae: 1}}\n",
+        "externalRules:\n- &x {seriesQuery: a, metricsQuery: b, <<: [*x, *x, *x, *x]}\n",
+        "externalRules:\n- {seriesQuery: a, metricsQuery: b, <<: {}, <<: {}}\n"}) {
+    EXPECT_EQ(ParseRuleConfig(wrong).status().code(), absl::StatusCode::kInvalidArgument) << wrong;
+  }
+}
+
 TEST(RuleConfigTest, TakesItsOwnSourceKeyAndQuotedBooleans) {
   const auto set = ParseRuleConfig(
       "externalRules:\n"
