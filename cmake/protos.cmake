@@ -41,5 +41,7 @@ target_link_libraries(wheelpit_proto_messages PUBLIC protobuf::libprotobuf)
 add_library(wheelpit::proto_messages ALIAS wheelpit_proto_messages)
 add_library(wheelpit_proto STATIC ${service_sources})
 target_compile_options(wheelpit_proto PRIVATE -w)
-target_link_libraries(wheelpit_proto PUBLIC wheelpit_proto_messages gRPC::grpc++)
+# A program that speaks no TLS over gRPC sets GRPC_WITHOUT_TLS: half of the library stays out of its memory.
+target_link_libraries(wheelpit_proto PUBLIC wheelpit_proto_messages
+  $<IF:$<BOOL:$<TARGET_PROPERTY:GRPC_WITHOUT_TLS>>,gRPC::grpc++_unsecure,gRPC::grpc++>)
 add_library(wheelpit::proto ALIAS wheelpit_proto)

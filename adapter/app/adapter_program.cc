@@ -6,6 +6,7 @@
 #include "adapter/app/threads.h"
 #include "adapter/source/aggregator_source.h"
 #include "adapter/source/promql_source.h"
+#include "adapter/source/sharing_source.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "grpcpp/create_channel.h"
@@ -124,10 +125,11 @@ AdapterOptions ServingOptions(const AdapterFlags& flags, const std::string& vers
 absl::Status AdapterProgram::MakeSources(const AdapterFlags& flags,
                                          const Environment& environment) {
   if (!flags.aggregators.empty())
-    aggregator_ = NewAggregatorSource(Connect(flags.aggregators[0]));
+    aggregator_ = std::make_unique<SharingSource>(NewAggregatorSource(Connect(flags.aggregators[0])), &clock_);
   if (flags.prometheus_url.empty()) return absl::OkStatus();
   WHEELPIT_ASSIGN_OR_RETURN(PromqlSourceOptions options, PrometheusOptions(flags, environment));
-  WHEELPIT_ASSIGN_OR_RETURN(prometheus_, NewPromqlSource(std::move(options), &clock_));
+  WHEELPIT_ASSIGN_OR_RETURN(auto prometheus, NewPromqlSource(std::move(options), &clock_));
+  prometheus_ = std::make_unique<SharingSource>(std::move(prometheus), &clock_);
   return absl::OkStatus();
 }
 

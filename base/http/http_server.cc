@@ -82,11 +82,12 @@ class RealHttpServer final : public HttpServer {
         listen_fd_(listen_fd),
         port_(PortOf(listen_fd)),
         context_(std::move(context)),
-        pool_(options_.name, options_.threads_max, threads),
-        poller_(clock, [this](std::unique_ptr<Session> session) { Dispatch(std::move(session)); }),
+        poller_(clock),
+        pool_(options_.name, options_.threads_max, threads, [this] { Work(); }),
         runner_(&options_, &handler_, clock, [this](int fd) { Accepted(fd); }) {
     limits_.body_bytes_max = options_.body_bytes_max;
-    join_poller_ = threads(options_.name, [this] { poller_.Loop(); });
+    join_sweeper_ = threads(options_.name, [this] { poller_.Sweep(); });
+    pool_.Start();
     join_accept_ = threads(options_.name, [this] { AcceptLoop(); });
   }
 
@@ -109,7 +110,8 @@ class RealHttpServer final : public HttpServer {
  private:
   void AcceptLoop();
   void Accepted(int fd);
-  void Dispatch(std::unique_ptr<Session> session);
+  // What each pool thread does: takes a session that is ready, moves it on, and waits for the next.
+  void Work();
   void Park(std::unique_ptr<Session> session, IoState want);
   // Moves a session on until it waits (parked) or ends.
   void Drive(std::unique_ptr<Session> session);
@@ -138,14 +140,14 @@ class RealHttpServer final : public HttpServer {
   Mutex mu_;
   CondVar idle_;
   SslContext context_ ABSL_GUARDED_BY(mu_);
-  // Sockets that a pool thread works on, or that wait for one.
+  // Sockets that a pool thread works on.
   absl::flat_hash_set<int> active_ ABSL_GUARDED_BY(mu_);
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
 
-  WorkerPool pool_;
   Poller poller_;
+  WorkerPool pool_;
   ExchangeRunner runner_;
-  absl::AnyInvocable<void()> join_poller_;
+  absl::AnyInvocable<void()> join_sweeper_;
   absl::AnyInvocable<void()> join_accept_;
 };
 
@@ -187,12 +189,16 @@ void RealHttpServer::Accepted(int fd) {
   Park(std::move(session), IoState::kWantRead);
 }
 
-void RealHttpServer::Dispatch(std::unique_ptr<Session> session) {
-  {
-    MutexLock lock(&mu_);
-    active_.insert(session->connection.fd());
+void RealHttpServer::Work() {
+  while (std::unique_ptr<Session> session = poller_.Take()) {
+    pool_.Begin();
+    {
+      MutexLock lock(&mu_);
+      active_.insert(session->connection.fd());
+    }
+    Drive(std::move(session));
+    pool_.End();
   }
-  pool_.Run([this, held = std::move(session)]() mutable { Drive(std::move(held)); });
 }
 
 void RealHttpServer::Park(std::unique_ptr<Session> session, IoState want) {
@@ -377,8 +383,8 @@ void RealHttpServer::Stop(int64_t grace_ms) {
     for (const int fd : active_) shutdown(fd, SHUT_RDWR);
   }
   poller_.Close();
-  join_poller_();
-  pool_.Shutdown();
+  join_sweeper_();
+  pool_.Join();
 }
 
 }  // namespace

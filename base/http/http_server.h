@@ -49,7 +49,7 @@ struct HttpServerOptions {
 // Thread-safe.
 class HttpServer {
  public:
-  // Binds, listens and serves; `threads` makes one accepting thread, one polling thread and the pool's. `clock` outlives the server.
+  // Binds, listens and serves; `threads` makes one accepting thread, one sweeping thread and the pool's. `clock` outlives the server.
   // kAlreadyExists: the port is taken. kInvalidArgument: host, port, certificate or key are bad.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(HttpServerOptions options, HttpHandler handler,
                                                            ThreadFactory threads, const Clock* clock);

@@ -11,25 +11,21 @@
 
 namespace wheelpit {
 namespace {
-constexpr int64_t kSweepNs = 500'000'000;
-constexpr int kEventsMax = 256;
+constexpr absl::Duration kSweepEvery = absl::Milliseconds(500);
 }  // namespace
 
-Poller::Poller(const Clock* clock, std::function<void(std::unique_ptr<Session>)> ready)
-    : clock_(clock),
-      ready_(std::move(ready)),
-      epoll_fd_(epoll_create1(EPOLL_CLOEXEC)),
-      wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  WHEELPIT_CHECK(epoll_fd_ >= 0 && wake_fd_ >= 0, "errno %d", errno);
+Poller::Poller(const Clock* clock)
+    : clock_(clock), epoll_fd_(epoll_create1(EPOLL_CLOEXEC)), closed_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  WHEELPIT_CHECK(epoll_fd_ >= 0 && closed_fd_ >= 0, "errno %d", errno);
   epoll_event event = {};
   event.events = EPOLLIN;
-  event.data.fd = wake_fd_;
-  WHEELPIT_CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event) == 0, "errno %d", errno);
+  event.data.fd = closed_fd_;
+  WHEELPIT_CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, closed_fd_, &event) == 0, "errno %d", errno);
 }
 
 Poller::~Poller() {
   close(epoll_fd_);
-  close(wake_fd_);
+  close(closed_fd_);
 }
 
 bool Poller::IsIdle(const Session& session) {
@@ -50,10 +46,27 @@ void Poller::Park(std::unique_ptr<Session> session) {
   if (epoll_ctl(epoll_fd_, operation, fd, &event) == 0) parked_[fd] = std::move(session);
 }
 
+std::unique_ptr<Session> Poller::Take() {
+  while (true) {
+    // One at a time: what else is ready, other threads take.
+    epoll_event event = {};
+    const int count = epoll_wait(epoll_fd_, &event, 1, -1);
+    WHEELPIT_CHECK(count >= 0 || errno == EINTR, "errno %d", errno);
+    MutexLock lock(&mu_);
+    if (closed_) return nullptr;
+    if (count != 1) continue;
+    const auto found = parked_.find(event.data.fd);
+    // It may have expired meanwhile.
+    if (found == parked_.end()) continue;
+    std::unique_ptr<Session> session = std::move(found->second);
+    parked_.erase(found);
+    return session;
+  }
+}
+
 std::vector<std::unique_ptr<Session>> Poller::TakeExpired() {
   const int64_t now = clock_->MonotonicNanos();
   std::vector<std::unique_ptr<Session>> expired;
-  MutexLock lock(&mu_);
   for (auto it = parked_.begin(); it != parked_.end();) {
     auto here = it++;
     if (here->second->deadline_ns > now && !(draining_ && IsIdle(*here->second))) continue;
@@ -63,58 +76,33 @@ std::vector<std::unique_ptr<Session>> Poller::TakeExpired() {
   return expired;
 }
 
-void Poller::Loop() {
-  epoll_event events[kEventsMax];
-  int64_t next_sweep = clock_->MonotonicNanos() + kSweepNs;
+void Poller::Sweep() {
   while (true) {
-    const int count = epoll_wait(epoll_fd_, events, kEventsMax, static_cast<int>(kSweepNs / 1'000'000));
-    for (int i = 0; i < count; ++i) {
-      if (events[i].data.fd == wake_fd_) {
-        eventfd_t ignored;
-        eventfd_read(wake_fd_, &ignored);
-        next_sweep = 0;
-        continue;
-      }
-      std::unique_ptr<Session> session;
-      {
-        MutexLock lock(&mu_);
-        auto found = parked_.find(events[i].data.fd);
-        if (found == parked_.end()) continue;
-        session = std::move(found->second);
-        parked_.erase(found);
-      }
-      ready_(std::move(session));
-    }
-    {
-      MutexLock lock(&mu_);
-      if (closed_) return;
-    }
-    const int64_t now = clock_->MonotonicNanos();
-    if (now >= next_sweep) {
-      TakeExpired();  // closes them outside the lock
-      next_sweep = now + kSweepNs;
-    }
+    std::vector<std::unique_ptr<Session>> expired;  // closed outside the lock
+    MutexLock lock(&mu_);
+    if (closed_) return;
+    sweep_.WaitWithTimeout(&mu_, kSweepEvery);
+    expired = TakeExpired();
   }
 }
 
-void Poller::Wake() { eventfd_write(wake_fd_, 1); }
-
 void Poller::CloseIdle() {
-  {
-    MutexLock lock(&mu_);
-    draining_ = true;
-  }
-  Wake();
+  std::vector<std::unique_ptr<Session>> idle;
+  MutexLock lock(&mu_);
+  draining_ = true;
+  idle = TakeExpired();
 }
 
 void Poller::Close() {
-  absl::flat_hash_map<int, std::unique_ptr<Session>> parked;
+  Parked parked;
   {
     MutexLock lock(&mu_);
     closed_ = true;
     parked.swap(parked_);
+    sweep_.SignalAll();
   }
-  Wake();
+  // Never read, so that every thread in Take sees it.
+  eventfd_write(closed_fd_, 1);
 }
 
 }  // namespace wheelpit

@@ -2,51 +2,42 @@
 
 #include <utility>
 
-#include "base/check.h"
-
 namespace wheelpit {
 
-WorkerPool::WorkerPool(std::string name, size_t threads_max, ThreadFactory threads)
-    : name_(std::move(name)), threads_max_(threads_max), threads_(std::move(threads)) {}
+WorkerPool::WorkerPool(std::string name, size_t threads_max, ThreadFactory threads, std::function<void()> loop)
+    : name_(std::move(name)), threads_max_(threads_max), threads_(std::move(threads)), loop_(std::move(loop)) {}
 
-WorkerPool::~WorkerPool() { Shutdown(); }
+WorkerPool::~WorkerPool() { Join(); }
 
-void WorkerPool::Run(absl::AnyInvocable<void()> task) {
+void WorkerPool::Start() {
   MutexLock lock(&mu_);
-  WHEELPIT_CHECK(!ending_);
-  tasks_.push_back(std::move(task));
-  // Each idle thread takes one of the waiting tasks; beyond that a new thread is worth it.
-  if (tasks_.size() > idle_ && joins_.size() < threads_max_) {
-    joins_.push_back(threads_(name_, [this] { Loop(); }));
-  }
-  ready_.Signal();
+  StartOne();
 }
 
-void WorkerPool::Shutdown() {
+void WorkerPool::StartOne() {
+  ++waiting_;
+  joins_.push_back(threads_(name_, [this] { loop_(); }));
+}
+
+void WorkerPool::Begin() {
+  MutexLock lock(&mu_);
+  --waiting_;
+  if (waiting_ == 0 && joins_.size() < threads_max_ && !ending_) StartOne();
+}
+
+void WorkerPool::End() {
+  MutexLock lock(&mu_);
+  ++waiting_;
+}
+
+void WorkerPool::Join() {
   std::vector<absl::AnyInvocable<void()>> joins;
   {
     MutexLock lock(&mu_);
     ending_ = true;
     joins.swap(joins_);
   }
-  ready_.SignalAll();
   for (auto& join : joins) join();
-}
-
-void WorkerPool::Loop() {
-  while (true) {
-    absl::AnyInvocable<void()> task;
-    {
-      MutexLock lock(&mu_);
-      ++idle_;
-      while (tasks_.empty() && !ending_) ready_.Wait(&mu_);
-      --idle_;
-      if (tasks_.empty()) return;
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
-    }
-    task();
-  }
 }
 
 }  // namespace wheelpit

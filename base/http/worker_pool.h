@@ -1,7 +1,6 @@
-// Up to a fixed number of threads that run closures; a thread is started when none is free, and kept.
+// Up to a fixed number of threads that wait for work together; another is started when none is left waiting, and kept.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <string>
 #include <vector>
@@ -18,24 +17,30 @@ using ThreadFactory = std::function<absl::AnyInvocable<void()>(absl::string_view
 // Thread-safe.
 class WorkerPool {
  public:
-  WorkerPool(std::string name, size_t threads_max, ThreadFactory threads);
+  // `loop` runs on each thread: waits for work, does it between Begin and End, and returns when there shall be no more.
+  WorkerPool(std::string name, size_t threads_max, ThreadFactory threads, std::function<void()> loop);
   ~WorkerPool();
 
-  void Run(absl::AnyInvocable<void()> task);
-  // Runs what waits, then ends and joins the threads. Call once; nothing may be added after it.
-  void Shutdown();
+  // The first thread.
+  void Start();
+  // This thread waits no longer.
+  void Begin();
+  // It waits again.
+  void End();
+  // Starts no more threads and waits for the loops to return.
+  void Join();
 
  private:
-  void Loop();
+  void StartOne() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const std::string name_;
   const size_t threads_max_;
   const ThreadFactory threads_;
+  const std::function<void()> loop_;
   Mutex mu_;
-  CondVar ready_;
-  std::deque<absl::AnyInvocable<void()>> tasks_ ABSL_GUARDED_BY(mu_);
   std::vector<absl::AnyInvocable<void()>> joins_ ABSL_GUARDED_BY(mu_);
-  size_t idle_ ABSL_GUARDED_BY(mu_) = 0;
+  // Those that are still starting too: they wait soon.
+  size_t waiting_ ABSL_GUARDED_BY(mu_) = 0;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;
 };
 
