@@ -52,6 +52,13 @@ externalRules:
   metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>})
 """
 
+LATE_RULE = """
+- seriesQuery: '{__name__="heavywork_requests_total"}'
+  source: aggregator
+  name: {as: late_work}
+  metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) * 2
+"""
+
 # As people have it: prometheus-adapter's own keys and nothing else, with all three kinds of rules.
 UNCHANGED_RULES = """
 rules:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The metrics API on Kubernetes' own code: the whole surface through kube-apiserver and straight, who may ask, certificates that change,
-rules of a live and a scraped source side by side, and what fails without each of the adapter's rights.
+"""The metrics API on Kubernetes' own code: the whole surface through kube-apiserver and straight, who may ask, rules of a live and a
+scraped source side by side, rules and certificates that change, what fails without each of the adapter's rights, and what is answered
+while adapters are replaced and an aggregator or a Prometheus server is silent or gone.
 
     adapter_test.py BIN_DIR [--out FOLDER]
 
@@ -160,6 +161,26 @@ class AdapterTest(testing.Wheelpit):
         names = [r["name"] for r in self.straight(GROUP, bearer, pod).json["resources"]]
         self.check("heavywork_requests_seen" in names and "wheelpit_queue_tasks" not in names, "no rules but the file's: %s" % names)
         self.check("adapter_rules_not_served" in self.log_of(pod, "main"), "it says which rules are not served")
+
+    def other_rules(self):
+        """The file changes while it is served."""
+        self.start("other rules")
+
+        def reloaded(good):
+            line = "\nwheelpit_adapter_config_last_reload_successful %d\n" % good
+            return all(line in self.straight("/metrics", client="admin", pod=pod).text for pod in self.adapters)
+        more = scene.RULES + scene.LATE_RULE
+        self.cluster.apply(json.dumps(scene.config_map("adapter-rules", more)))
+        self.until(120, "a new rule in the ConfigMap -> served by both", lambda: all(
+            self.straight(METRICS + "late_work", self.bearer(), pod).status == 200 for pod in self.adapters))
+        self.check(self.value("late_work") == 2 * self.posted and reloaded(True), "and right")
+        self.cluster.apply(json.dumps(scene.config_map("adapter-rules", more + "  metricQuery: misspelled\n")))
+        self.until(120, "a wrong file -> the adapters' metrics say so", lambda: reloaded(False))
+        self.check(all("metricQuery" in self.log_of(pod) for pod in self.adapters), "the log says what is wrong")
+        self.check(self.value("late_work") == 2 * self.posted and self.value("Live_Work_Total") == self.posted, "the rules stay as they were")
+        self.cluster.apply(json.dumps(scene.config_map("adapter-rules", scene.RULES)))
+        self.until(120, "a good file again -> the new rule is gone", lambda: reloaded(True) and all(
+            self.straight(METRICS + "late_work", self.bearer(), pod).status == 404 for pod in self.adapters))
 
     def source_down(self):
         """Prometheus stops and goes: its rules answer with the cause, the others as before."""
@@ -398,6 +419,8 @@ class AdapterTest(testing.Wheelpit):
                 ("the administrator's certificate", "admin", {}, 200, ""),
                 ("anna's certificate", "anna", {}, 403, forbidden % "anna"),
                 ("anna's certificate and a front proxy's headers", "anna", {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}, 403, forbidden % "anna"),
+                ("the administrator for anna", "admin", {"Impersonate-User": "anna"}, 403, forbidden % "anna"),
+                ("anna for the administrator", "anna", {"Impersonate-User": "admin"}, 403, 'User "anna" cannot impersonate resource "users"'),
                 ("a good token", None, bearer, 200, ""),
                 ("a good token in small letters", None, {"authorization": bearer["Authorization"].replace("Bearer", "bearer")}, 200, ""),
                 ("a token that is none", None, {"Authorization": "Bearer none"}, 401, "Unauthorized"),
@@ -673,8 +696,8 @@ def run(cluster, options, out, failures):
         test.prometheus.start()
         test.apply_base(test.overlay)
         test.adapters = test.pods("adapter")
-        for part in (test.sources, test.replicas, test.surface, test.authentication, test.certificate, test.rights, test.rollout,
-                     test.source_down, test.aggregator_gone, test.builtin, test.end):
+        for part in (test.sources, test.replicas, test.surface, test.other_rules, test.authentication, test.certificate, test.rights,
+                     test.rollout, test.source_down, test.aggregator_gone, test.builtin, test.end):
             part()
     finally:
         test.prometheus.stop()
