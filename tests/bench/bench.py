@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs benchmarks and shows what they measured: bench.py --bin DIR [--json] [NAME…]
 
-NAME is a benchmark (default: all but reaction, which needs root and 20 minutes). A line without a figure means that the run's own
-check of its result failed.
+NAME is a benchmark (default: all but reaction and adapter, which need root and a control plane, and 20 and 4 minutes). A line without a
+figure means that the run's own check of its result failed.
 """
 import argparse
 import json
@@ -18,9 +18,10 @@ BENCHES = {
     "queue_durable": ("queue_bench", [], {"queue_durable": 15}),
     "scrape": ("scrape_bench", [], {"scrape": 10}),
     "reaction": ("reaction_bench.py", [], {"reaction_visible": 20}),
+    "adapter": ("adapter_bench.py", [], {"adapter_external_c1_": None, "adapter_external_c32_": None, "adapter_external": 5, "adapter_memory": 4}),
 }
 # On a real control plane: only when named.
-APART = ("reaction",)
+APART = ("reaction", "adapter")
 
 
 def main():
@@ -49,7 +50,7 @@ def main():
                 if r["name"].endswith("_depth1"):
                     asked = None
                 most = ", at most %.4g against %.4g" % (r["ours_max"], r["theirs_max"]) if "ours_max" in r else ""
-                print("%-24s %12.4g %s against %.4g of %s%s: ratio %.3g%s\n%26s%s" % (
+                print("%-28s %12.4g %s against %.4g of %s%s: ratio %.3g%s\n%30s%s" % (
                     r["name"], r["ours"], r["unit"], r["theirs"], r["peer"], most, r["ratio"],
                     "" if asked is None else " (asked: %g)" % asked, "", r["conditions"]), flush=True)
         if process.returncode != 0:
