@@ -72,8 +72,10 @@ absl::Status DelegatedAuth::Load() {
       absl::StrCat("authentication settings (ConfigMap "
                    "kube-system/extension-apiserver-authentication): ",
                    loaded.message(),
-                   "; a RoleBinding in kube-system to the Role "
-                   "extension-apiserver-authentication-reader allows it"));
+                   absl::IsPermissionDenied(loaded)
+                       ? "; a RoleBinding in kube-system to the Role "
+                         "extension-apiserver-authentication-reader allows it"
+                       : ""));
 }
 
 void DelegatedAuth::Run() {

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "adapter/app/certificate.h"
 #include "adapter/app/secret_files.h"
@@ -201,6 +202,28 @@ TEST_F(AdapterServerTest, ABadRuleFileStopsTheStart) {
               HasSubstr("rules.yaml: line 2: externalRules[0]: unknown key \"nmae\""));
   options_.rules.file = folder_ + "/missing.yaml";
   EXPECT_EQ(Start(&source_).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(AdapterServerTest, FollowsItsRuleFileWhileItServes) {
+  WriteRules("externalRules:\n- {seriesQuery: a, metricsQuery: one}\n");
+  for (const char* name : {"a", "b"}) source_.SetSeries(name, {{{"__name__", name}}});
+  source_.SetValues("one", {{{}, 1}});
+  source_.SetValues("two", {{{}, 2}});
+  ASSERT_TRUE(Start(&source_).ok());
+  const std::string base = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/";
+  EXPECT_THAT(Get(base + "a").body, HasSubstr("\"value\":\"1\""));
+  EXPECT_EQ(Get(base + "b").status, 404);
+  WriteRules("externalRules:\n- {seriesQuery: b, metricsQuery: two}\n");
+  // The server's own thread finds it.
+  while (Get(base + "b").status != 200) std::this_thread::yield();
+  EXPECT_THAT(Get(base + "b").body, HasSubstr("\"value\":\"2\""));
+  EXPECT_EQ(Get(base + "a").status, 404);
+  EXPECT_EQ(Get("/readyz").status, 200);
+  WriteRules("externalRules: {}\n");
+  while (!absl::StrContains(Get("/metrics").body,
+                            "wheelpit_adapter_config_last_reload_successful 0\n"))
+    std::this_thread::yield();
+  EXPECT_EQ(Get(base + "b").status, 200);
 }
 
 TEST_F(AdapterServerTest, ABusyPortIsAnError) {

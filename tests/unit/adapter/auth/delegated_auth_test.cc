@@ -15,6 +15,7 @@ namespace wheelpit::adapter {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Json = nlohmann::json;
 
 class DelegatedAuthTest : public ::testing::Test {
@@ -110,6 +111,9 @@ TEST_F(DelegatedAuthTest, AFirstLookupThatFailsIsFatalUnlessTolerated) {
   const absl::Status fatal = auth_->Load();
   EXPECT_EQ(fatal.code(), absl::StatusCode::kPermissionDenied);
   EXPECT_THAT(std::string(fatal.message()), HasSubstr("extension-apiserver-authentication-reader"));
+  // Rights do not help where the server fails.
+  api_.FailNext(1, 500);
+  EXPECT_THAT(std::string(auth_->Load().message()), Not(HasSubstr("RoleBinding")));
   options_.tolerate_lookup_failure = true;
   Make();
   api_.FailNext(1, 403);
