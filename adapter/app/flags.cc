@@ -45,6 +45,8 @@ void AddRules(AdapterFlags* f, FlagTable* t) {
                "prometheus-adapter's rule file, followed while the adapter runs; not needed beside "
                "an aggregator.",
                &f->config);
+  t->AddBool("check-config", "Say whether the file of --config is good, and exit.",
+             &f->check_config);
   t->AddBool("builtin-rules", "Rules for queues and gateway counters; the file's win.",
              &f->builtin_rules);
   t->AddBool("strict-compat",
@@ -205,6 +207,11 @@ absl::StatusOr<AdapterFlags> ParseAdapterFlags(const std::vector<std::string>& a
   AddAll(&flags, &table);
   WHEELPIT_RETURN_IF_ERROR(table.Parse(arguments));
   if (flags.help || flags.version) return flags;
+  if (flags.check_config) {
+    if (flags.config.empty())
+      return absl::InvalidArgumentError("--check-config: --config says which file");
+    return flags;
+  }
   WHEELPIT_RETURN_IF_ERROR(Check(&flags));
   return flags;
 }

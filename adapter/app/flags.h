@@ -62,14 +62,15 @@ struct AdapterFlags {
   absl::Duration authorization_denied_ttl = absl::Seconds(10);
   // Others.
   int verbosity = 0;
+  bool check_config = false;
   bool help = false;
   bool version = false;
   // Flags that were given and mean nothing here, to be told of in the log.
   std::vector<std::string> ignored;
 };
 
-// `arguments` without the program's name. kInvalidArgument: the message is for people. With help or
-// version the rest is not checked.
+// `arguments` without the program's name. kInvalidArgument: the message is for people. With help,
+// version or check_config the rest is not checked.
 absl::StatusOr<AdapterFlags> ParseAdapterFlags(const std::vector<std::string>& arguments);
 
 // One line a flag: name, default, meaning.

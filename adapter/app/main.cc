@@ -1,6 +1,7 @@
 // wheelpit-adapter: the Kubernetes metrics APIs over an aggregator, a Prometheus server or both.
 //
-// Exit status: 0 after SIGTERM or SIGINT, 1 when it could not start, 2 for wrong flags.
+// Exit status: 0 after SIGTERM or SIGINT, 1 when it could not start, 2 for wrong flags or, with
+// --check-config, a wrong file.
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -15,6 +16,7 @@
 #include "absl/time/time.h"
 #include "adapter/app/adapter_program.h"
 #include "adapter/app/flags.h"
+#include "adapter/app/rule_loader.h"
 #include "base/log.h"
 
 namespace wheelpit::adapter {
@@ -79,6 +81,12 @@ int Main(int argc, char** argv) {
   }
   if (flags->version) {
     std::cout << "wheelpit-adapter " << WHEELPIT_VERSION << "\n";
+    return 0;
+  }
+  if (flags->check_config) {
+    const absl::StatusOr<std::string> checked = CheckRuleFile(flags->config);
+    if (!checked.ok()) return Complain(checked.status(), kUsage);
+    std::cout << *checked << "\n";
     return 0;
   }
   if (flags->verbosity >= kDebugVerbosity) SetLogLevel(LogLevel::kDebug);

@@ -20,6 +20,20 @@ std::string Seen(const absl::StatusOr<std::string>& text) {
 
 }  // namespace
 
+absl::StatusOr<std::string> CheckRuleFile(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadSmallFile(path);
+  if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
+  const absl::StatusOr<RuleSet> file = ParseRuleConfig(*text);
+  if (!file.ok())
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", file.status().message()));
+  std::string out =
+      absl::StrCat(path, ": good; external rules: ", file->external_rules.size());
+  if (!file->rules.empty())
+    absl::StrAppend(&out, "; rules, which are not served: ", file->rules.size());
+  if (file->resource_rules.has_value()) absl::StrAppend(&out, "; resourceRules, which are not served");
+  return out;
+}
+
 RuleLoader::RuleLoader(RuleLoaderOptions options, MetricRegistry* metrics, const Clock* clock)
     : options_(std::move(options)),
       clock_(clock),

@@ -29,6 +29,9 @@ struct RuleLoaderOptions {
   bool strict_compat = false;
 };
 
+// What is in a rule file, in a line for people; kInvalidArgument: what is wrong with it, and where.
+absl::StatusOr<std::string> CheckRuleFile(const std::string& path);
+
 class RuleLoader {
  public:
   // `metrics` and `clock` outlive it.

@@ -157,6 +157,8 @@ TEST(AdapterFlagsTest, HelpAndVersionNeedNothingElse) {
   EXPECT_TRUE(ParseAdapterFlags({"--help"})->help);
   EXPECT_TRUE(ParseAdapterFlags({"-h"})->help);
   EXPECT_TRUE(ParseAdapterFlags({"--version"})->version);
+  EXPECT_TRUE(ParseAdapterFlags({"--check-config", "--config=c"})->check_config);
+  EXPECT_THAT(Complaint({"--check-config"}), HasSubstr("--config says which file"));
   EXPECT_EQ(ParseAdapterFlags({"-v6", "--version"})->verbosity, 6);
   const std::string help = AdapterFlagsHelp();
   EXPECT_THAT(help, HasSubstr("--aggregator=…\n"));

@@ -133,6 +133,17 @@ TEST_F(RuleLoaderTest, AFileThatIsBeingWrittenIsWaitedFor) {
   EXPECT_THAT(registry_->Metrics(), ElementsAre("b"));
 }
 
+TEST_F(RuleLoaderTest, AFileIsCheckedWithoutAnAdapter) {
+  Write(absl::StrCat(RuleOf("a"), "rules: []\nresourceRules: {}\n"));
+  EXPECT_EQ(*CheckRuleFile(options_.file),
+            absl::StrCat(options_.file,
+                         ": good; external rules: 1; resourceRules, which are not served"));
+  Write(RuleOf("a", ", nmae: x"));
+  EXPECT_THAT(std::string(CheckRuleFile(options_.file).status().message()),
+              HasSubstr("config.yaml: line 2: externalRules[0]: unknown key \"nmae\""));
+  EXPECT_FALSE(CheckRuleFile(options_.file + "x").ok());
+}
+
 TEST_F(RuleLoaderTest, StrictRulesNeedALabelForNamespaces) {
   Write(RuleOf("a"));
   options_.strict_compat = true;
