@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "absl/strings/str_cat.h"
 #include "adapter/rules/rule_config.h"
 #include "base/errors.h"
@@ -322,6 +325,35 @@ TEST_F(RegistryTest, StrictlyItDoesAsPrometheusAdapter) {
   registry->Tick(kNow + absl::Seconds(30));
   EXPECT_THAT(registry->Metrics(), ElementsAre("Queue_Depth", "jobs"));
   EXPECT_EQ(registry->NextTick(), kNow + absl::Seconds(60));
+}
+
+TEST_F(RegistryTest, RulesChangeUnderThoseWhoAsk) {
+  for (const char* name : {"a", "b"}) aggregator_.SetSeries(name, {Named(name)});
+  const std::string both[] = {"- {seriesQuery: a, metricsQuery: x}\n",
+                              "- {seriesQuery: a, metricsQuery: y}\n- {seriesQuery: b, metricsQuery: y}\n"};
+  auto registry = Make(both[0]);
+  registry->Tick(kNow);
+  std::atomic<int> missing{0}, found{0};
+  std::atomic<bool> done{false};
+  std::vector<std::thread> askers;
+  for (int i = 0; i < 2; ++i) {
+    askers.emplace_back([&] {
+      while (!done) {
+        const auto a = registry->Find("a", kNow);
+        // In both files: never missing, and usable for as long as it is held.
+        const bool good = a.ok() && a->rule->series_query == "a";
+        (good ? found : missing) += 1;
+        (void)registry->Find("b", kNow);
+      }
+    });
+  }
+  for (int i = 0; i < 200 || found == 0; ++i) {
+    ASSERT_TRUE(registry->SetRules(Rules(both[i % 2])).ok());
+    registry->Tick(kNow);
+  }
+  done = true;
+  for (std::thread& asker : askers) asker.join();
+  EXPECT_EQ(missing, 0);
 }
 
 TEST_F(RegistryTest, AnEmptyExpansionIsNoMetric) {
