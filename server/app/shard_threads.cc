@@ -5,6 +5,9 @@
 
 namespace wheelpit {
 namespace {
+// An alarm may be heard so much late while the thread that would hear it syncs.
+constexpr int64_t kAlarmSlackNs = 10'000'000;
+
 // The shard whose journal this thread is committing.
 thread_local const ShardThreads* committing = nullptr;
 }  // namespace
@@ -94,9 +97,9 @@ void ShardThreads::RunJournal(Member* me) {
   journal_busy_.store(true);
   const bool maintain_first = !commit_due_.exchange(false) && maintenance_due_;
   int64_t sync_due_ns = sync_due_ns_;
-  // An alarm that nobody would hear while this thread syncs.
+  // An alarm that nobody would hear while this thread is at the disk.
   for (Member& other : members_) {
-    if (&other != me && other.idle && other.until_ns > NextAlarm()) WakeOne();
+    if (&other != me && other.idle && other.until_ns - kAlarmSlackNs > NextAlarm()) WakeOne();
   }
   mu_.Unlock();
   if (!maintain_first) {
