@@ -258,6 +258,18 @@ bool IsClientVariable(absl::string_view entry) {
   return absl::StartsWith(name, "WHEELPIT_TLS_");
 }
 
+// Variables that Kubernetes sets for each Service of the pod's namespace: a Service `wheelpit-adapter` makes
+// WHEELPIT_ADAPTER_SERVICE_HOST, WHEELPIT_ADAPTER_PORT=tcp://10.0.0.1:443, WHEELPIT_ADAPTER_PORT_443_TCP_ADDR and more.
+bool IsServiceVariable(absl::string_view entry) {
+  const size_t equals = entry.find('=');
+  const absl::string_view name = entry.substr(0, equals);
+  const absl::string_view value = equals == absl::string_view::npos ? "" : entry.substr(equals + 1);
+  if (absl::EndsWith(name, "_SERVICE_HOST") || absl::StrContains(name, "_SERVICE_PORT")) return true;
+  if (absl::EndsWith(name, "_PORT")) return absl::StrContains(value, "://");
+  if (!absl::StrContains(name, "_PORT_")) return false;
+  return absl::StrContains(name, "_TCP") || absl::StrContains(name, "_UDP") || absl::StrContains(name, "_SCTP");
+}
+
 absl::Status LoadServerConfig(const std::vector<std::string>& args, const std::vector<std::string>& environment, OptionTable* table,
                               ServerConfig* config) {
   std::vector<std::string> positional;
@@ -265,7 +277,7 @@ absl::Status LoadServerConfig(const std::vector<std::string>& args, const std::v
   if (!positional.empty()) return absl::InvalidArgumentError(absl::StrCat(Quoted(positional[0]), " is no option; options begin with --"));
   std::vector<std::string> ours;
   for (const std::string& entry : environment) {
-    if (!IsClientVariable(entry)) ours.push_back(entry);
+    if (!IsClientVariable(entry) && !IsServiceVariable(entry)) ours.push_back(entry);
   }
   WHEELPIT_RETURN_IF_ERROR(table->ParseEnv("WHEELPIT_", ours));
   if (!config->config_file.empty()) {

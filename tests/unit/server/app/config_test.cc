@@ -63,6 +63,17 @@ TEST(ServerConfigTest, WrongOptionsStopTheStartAndNameTheNearestRightOne) {
   EXPECT_FALSE(Load({"--apis_key_file=k.pem"})->status.ok());
 }
 
+TEST(ServerConfigTest, VariablesOfKubernetesServicesAreNoOptions) {
+  auto loaded = Load({}, {"WHEELPIT_ADAPTER_SERVICE_HOST=10.0.0.1", "WHEELPIT_ADAPTER_SERVICE_PORT=443",
+                          "WHEELPIT_ADAPTER_SERVICE_PORT_HTTPS=443", "WHEELPIT_ADAPTER_PORT=tcp://10.0.0.1:443",
+                          "WHEELPIT_ADAPTER_PORT_443_TCP=tcp://10.0.0.1:443", "WHEELPIT_ADAPTER_PORT_443_TCP_ADDR=10.0.0.1",
+                          "WHEELPIT_PORT=tcp://10.0.0.2:7070", "WHEELPIT_GRPC_PORT=tcp://10.0.0.3:7070", "WHEELPIT_HTTP_PORT=9"});
+  ASSERT_TRUE(loaded->status.ok()) << loaded->status;
+  EXPECT_EQ(loaded->config.grpc_port, 7070);
+  EXPECT_EQ(loaded->config.http_port, 9);
+  EXPECT_FALSE(Load({}, {"WHEELPIT_ADAPTER_PORT=443"})->status.ok()) << "not what Kubernetes sets";
+}
+
 TEST(ServerConfigTest, WhatClientsMaySendMustFitIntoASegment) {
   const auto message = [](const std::vector<std::string>& args) { return std::string(Load(args)->status.message()); };
   EXPECT_THAT(message({"--journal_segment_bytes=1MiB"}),
