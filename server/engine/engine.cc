@@ -367,6 +367,8 @@ void EngineImpl::Housekeep(int64_t now) {
   scalers_.Save(now);
   // Ages, rates and estimates move when nothing else does.
   stats_dirty_ = true;
+  // A commit that found the disk full is tried again though nobody asks for more.
+  if (durable_.awaited() > journal_->durable_lsn() && commit_waker_) commit_waker_();
   const JournalUsage usage = journal_->Usage();
   const uint64_t bytes_due = std::max(options_.checkpoint_bytes, usage.checkpoint_bytes);
   if (!checkpointer_.running() && usage.bytes_since_checkpoint >= kCheckpointBytesMin &&

@@ -413,7 +413,7 @@ bool SegmentedLog::CommitAppended() {
       Log(LogLevel::kError, "journal_disk_full", {{"error", std::string(done.message())}});
     return false;
   }
-  full_.store(false, std::memory_order_relaxed);
+  const bool was_full = full_.exchange(false, std::memory_order_relaxed);
   if (done.ok()) {
     const Lsn written = flushing_.last_lsn();
     written_lsn_.store(written, std::memory_order_release);
@@ -421,6 +421,8 @@ bool SegmentedLog::CommitAppended() {
     if (done.ok()) {
       Publish(written);
       if (observer_) observer_();
+      // Who appended while these bytes waited for space has asked for its commit already.
+      if (was_full) CommitAppended();
       return true;
     }
   }

@@ -158,6 +158,33 @@ TEST(EngineTest, AWriteBehindRecordWaitsForOthersOrForAMoment) {
   EXPECT_EQ(asked, 1) << "asked again for what is durable";
 }
 
+TEST(EngineTest, ACommitThatFoundNoSpaceIsAskedForAgainThoughNothingMoves) {
+  ManualClock clock;
+  Life life(std::make_unique<MemJournal>(), &clock);
+  int asked = 0;
+  life.engine->SetCommitWaker([&asked] { ++asked; });
+  ASSERT_TRUE(life.engine->Recover(nullptr).ok());
+  life.Settle();
+  asked = 0;
+  bool answered = false;
+  TaskSpec spec;
+  spec.queue = "q";
+  life.engine->Post([&]() mutable {
+    life.engine->queue().Submit(std::move(spec), clock.NowMs(), [&](absl::StatusOr<SubmitOutcome> r) { answered = r.ok(); });
+  });
+  life.Settle(/*commit=*/false);
+  EXPECT_EQ(asked, 1);
+  clock.now_ms += 1'000;
+  life.Settle(/*commit=*/false);
+  EXPECT_EQ(asked, 2);
+  EXPECT_FALSE(answered);
+  life.Settle();
+  EXPECT_TRUE(answered);
+  clock.now_ms += 1'000;
+  life.Settle();
+  EXPECT_EQ(asked, 2) << "asked again for what is durable";
+}
+
 TEST(EngineTest, ARestEndsWithTheFirstCommand) {
   ManualClock clock;
   Life life(std::make_unique<MemJournal>(), &clock);
