@@ -263,9 +263,8 @@ absl::Status LogRecovery::EndOfChain(size_t index, uint64_t offset, Lsn expected
       return Damage(segment, offset, expected,
                     absl::StrFormat("records up to lsn %d were promised to be safe", promised));
     }
-    if (!checkpoints_.empty() && checkpoints_[0].end_lsn >= expected) {
-      return Damage(segment, offset, expected,
-                    "the checkpoint needs what is lost here, so --journal_repair cannot help");
+    if (CheckpointReaches(expected)) {
+      return Damage(segment, offset, expected, "the checkpoint needs what is lost here");
     }
     WHEELPIT_RETURN_IF_ERROR(SetAside(index));
   }
@@ -286,16 +285,26 @@ absl::Status LogRecovery::EndOfChain(size_t index, uint64_t offset, Lsn expected
   return absl::OkStatus();
 }
 
+bool LogRecovery::CheckpointReaches(Lsn lsn) const {
+  return !checkpoints_.empty() && checkpoints_[0].end_lsn >= lsn;
+}
+
 absl::Status LogRecovery::Damage(const Segment& segment, uint64_t offset, Lsn lsn,
                                  const std::string& why) const {
+  // Where the checkpoint tells of tasks whose records would be gone, a cut journal is none.
+  const std::string rescue =
+      CheckpointReaches(lsn)
+          ? "; --journal_repair cannot help, since the checkpoint tells of records after the damage"
+          : absl::StrFormat(
+                ", or start once with --journal_repair: that keeps everything before lsn %d, loses "
+                "the rest, and sets its files aside as damaged-*",
+                lsn);
   return MakeError(absl::StatusCode::kDataLoss, "CORRUPT",
                    absl::StrFormat("journal damaged: %s, segment %d, offset %d: the frame of lsn "
                                    "%d does not verify, but %s. Nothing was "
-                                   "changed. Restore a backup of %s, or start once with "
-                                   "--journal_repair: that keeps everything before "
-                                   "lsn %d, loses the rest, and sets its files aside as damaged-*",
+                                   "changed. Restore a backup of %s%s",
                                    JoinPath(dir_, SegmentName(segment.number)), segment.number,
-                                   offset, lsn, why, dir_, lsn));
+                                   offset, lsn, why, dir_, rescue));
 }
 
 // A sync that failed in the process before may have left bytes that the system shows but no longer means to write. Written once

@@ -62,6 +62,7 @@ class LogRecovery {
   absl::Status ReadSegment(const Segment& segment, std::string* bytes) const;
   bool ContinuesIn(size_t index, Lsn expected) const;
   absl::Status EndOfChain(size_t index, uint64_t offset, Lsn expected, absl::string_view bytes);
+  bool CheckpointReaches(Lsn lsn) const;
   absl::Status Damage(const Segment& segment, uint64_t offset, Lsn lsn,
                       const std::string& why) const;
   absl::Status RewriteUnproven() const;

@@ -156,6 +156,22 @@ TEST_F(RecoveryTest, DamageToPromisedRecordsIsRefusedWithWhatToDo) {
                     HasSubstr("lsn 7"), HasSubstr("backup"), HasSubstr("--journal_repair")));
 }
 
+TEST_F(RecoveryTest, NoRepairIsOfferedForDamageBelowTheCheckpoint) {
+  Fill(30, 100, /*checkpoint=*/true);
+  const std::string path = Segments(disk_).front();
+  disk_.Flip(path, disk_.Content(path).find("record 7 "), 0x20);
+  for (const bool repair : {false, true}) {
+    options_.repair = repair;
+    LogLife life(&disk_, options_);
+    EXPECT_EQ(ErrorReason(life.status()), "CORRUPT") << repair;
+    EXPECT_THAT(std::string(life.status().message()),
+                AllOf(HasSubstr("lsn 7"), HasSubstr("backup"),
+                      HasSubstr("--journal_repair cannot help"),
+                      testing::Not(HasSubstr("start once with"))))
+        << repair;
+  }
+}
+
 TEST_F(RecoveryTest, RepairKeepsWhatIsBeforeTheDamageAndSetsTheRestAside) {
   const auto before = Fill(150, 100);
   const auto segments = Segments(disk_);
