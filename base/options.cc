@@ -189,9 +189,13 @@ OptionTable::Option* OptionTable::Find(absl::string_view name) {
 
 absl::Status OptionTable::Unknown(absl::string_view shown, absl::string_view name) const {
   const std::string nearest = Nearest(name);
+  // A guess that has little in common with the word only misleads.
+  const std::string word = Canonical(name);
+  const bool alike = absl::StartsWith(nearest, word) ||
+                     EditDistance(word, nearest) <= std::max<size_t>(1, word.size() / 2);
   return absl::InvalidArgumentError(
       absl::StrCat("unknown option ", Quoted(shown),
-                   nearest.empty() ? "" : absl::StrCat(": the nearest is ", nearest)));
+                   alike ? absl::StrCat(": the nearest is ", nearest) : ""));
 }
 
 absl::Status OptionTable::Set(absl::string_view name, absl::string_view text, OptionOrigin origin) {

@@ -76,6 +76,7 @@ TEST_F(OptionTableTest, UnknownNameNamesTheNearest) {
             "unknown option \"WHEELPIT_SLOT\": the nearest is slots");
   EXPECT_EQ(table_.Set("data-dirs", "x", OptionOrigin::kFile).message(),
             "unknown option \"data-dirs\": the nearest is data_dir");
+  EXPECT_EQ(Flags({"--frob"}).message(), "unknown option \"--frob\"") << "nothing is near";
   EXPECT_FALSE(Flags({"--noslots"}).ok()) << "only bools have a no form";
   EXPECT_EQ(table_.Nearest("LEVLE"), "level");
 }
