@@ -110,8 +110,8 @@ void CommandFlags::PrintHelp() const {
   std::cout << usage_ << "\nFlags:\n";
   std::cout << OptionHelp(table_);
   std::cout << "\nEnvironment: WHEELPIT_ADDRESS, WHEELPIT_TLS, WHEELPIT_TLS_CA_FILE, … as the "
-               "flags of these names.\nExit codes: 0 ok, 1 failed, 2 usage, 3 unreachable, 4 "
-               "partly.\n";
+               "flags of these names.\nExit codes: 0 ok, 1 failed, 2 usage, 3 unreachable or timed "
+               "out, 4 partly.\n";
 }
 
 absl::StatusOr<LabelPair> ParsePair(absl::string_view text) {

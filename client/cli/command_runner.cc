@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,7 +15,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/check.h"
 #include "client/sdk/channel.h"
 
@@ -226,6 +230,27 @@ class Run {
 };
 
 }  // namespace
+
+absl::Status FindProgram(const std::string& program) {
+  int error = ENOENT;
+  const auto runs = [&error](const std::string& path) {
+    struct stat file;
+    if (::stat(path.c_str(), &file) != 0) return false;
+    if (S_ISREG(file.st_mode) && ::access(path.c_str(), X_OK) == 0) return true;
+    error = EACCES;
+    return false;
+  };
+  if (absl::StrContains(program, '/')) {
+    if (runs(program)) return absl::OkStatus();
+  } else {
+    const char* path = ::getenv("PATH");
+    for (const absl::string_view folder :
+         absl::StrSplit(path == nullptr ? "/bin:/usr/bin" : path, ':')) {
+      if (runs(absl::StrCat(folder.empty() ? "." : folder, "/", program))) return absl::OkStatus();
+    }
+  }
+  return absl::NotFoundError(absl::StrCat("cannot run ", program, ": ", std::strerror(error)));
+}
 
 CommandResult RunCommand(const CommandOptions& options) {
   WHEELPIT_CHECK(!options.arguments.empty());

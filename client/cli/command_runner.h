@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
 namespace wheelpit {
@@ -34,6 +35,10 @@ struct CommandResult {
   std::string output;      // stdout
   std::string error_tail;  // the last 4 KiB of stderr; kNotStarted: why
 };
+
+// kNotFound, with the text of an execution that could not start, unless `program` is a file that can
+// be run, or the name of one in $PATH.
+absl::Status FindProgram(const std::string& program);
 
 CommandResult RunCommand(const CommandOptions& options);
 

@@ -126,6 +126,9 @@ int RunLoad(const std::vector<std::string>& args) {
   }
   const absl::StatusOr<LoadSummary> summary = RunLoad(options);
   if (live) std::cerr << "\r\033[K" << std::flush;
+  if (absl::IsInvalidArgument(summary.status())) {
+    return common.UsageError(summary.status().message());
+  }
   if (!summary.ok()) return Complain("load", summary.status());
   Print(*summary, common.json());
   if (summary->failed == 0) return kExitOk;

@@ -26,7 +26,7 @@ int Usage(std::ostream& out, int code) {
     out << absl::StreamFormat("  %-8s %s\n", command.name, command.summary);
   }
   out << "\nwheelpit COMMAND --help says more. wheelpit --version prints the version.\n"
-         "Exit codes: 0 ok, 1 failed, 2 usage, 3 unreachable, 4 partly.\n";
+         "Exit codes: 0 ok, 1 failed, 2 usage, 3 unreachable or timed out, 4 partly.\n";
   return code;
 }
 

@@ -1,8 +1,10 @@
 // `wheelpit query`: PromQL at this instant.
+#include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/command.h"
@@ -30,6 +32,16 @@ std::string SeriesText(const std::vector<LabelPair>& labels) {
     }
   }
   return inner.empty() && !name.empty() ? name : absl::StrCat(name, "{", inner, "}");
+}
+
+// The shortest text that reads back as this value.
+std::string ValueText(double value) {
+  for (int digits = 6; digits < 17; ++digits) {
+    std::string text = absl::StrFormat("%.*g", digits, value);
+    double back = 0;
+    if (absl::SimpleAtod(text, &back) && (back == value || std::isnan(value))) return text;
+  }
+  return absl::StrFormat("%.17g", value);
 }
 
 }  // namespace
@@ -62,7 +74,7 @@ int RunQuery(const std::vector<std::string>& args) {
   Table table({"SERIES", "VALUE"});
   for (const InstantElement& e : answer->elements) {
     table.Add({SeriesText(e.labels),
-               absl::StrCat(absl::StrFormat("%.17g", e.value), e.partial ? " (partial)" : "")});
+               absl::StrCat(ValueText(e.value), e.partial ? " (partial)" : "")});
   }
   std::cout << table.Render(StdoutIsTerminal());
   return kExitOk;

@@ -18,8 +18,8 @@ constexpr char kUsage[] =
     "usage: wheelpit report NAME VALUE [--label=NAME=VALUE]... [--gauge]\n"
     "\n"
     "Adds VALUE to a counter (its name ends in _total), or sets a gauge, and returns when that is\n"
-    "durable. A gauge goes away with its reporter, so name one with --reporter_id to set it "
-    "again.\n";
+    "durable. A gauge is gone when it was not set for the server's ingest_gauge_ttl (1m). It is a\n"
+    "reporter's: name one with --reporter_id to set the same gauge again.\n";
 
 }  // namespace
 
@@ -59,6 +59,7 @@ int RunReport(const std::vector<std::string>& args) {
                             : reporter_id;
   options.interval = absl::Milliseconds(100);
   options.goodbye_timeout = absl::Seconds(1);
+  options.gauges_stay = true;
   std::atomic<bool> rejected{false};
   options.on_reject = [&rejected](const ReporterOptions::Reject& reject) {
     rejected = true;

@@ -44,7 +44,7 @@ void Declare(OptionTable* table, SubmitFlags* f) {
   table->AddString("key", &f->key, "idempotency key; with several tasks -0, -1, … are added");
   table->AddString("content_type", &f->content_type, "of the payload");
   table->AddList("attribute", &f->attributes, "NAME=VALUE for the worker; repeatable");
-  table->AddInt("priority", &f->priority, "larger first", {.min = -8, .max = 7});
+  table->AddInt("priority", &f->priority, "-8 to 7, larger first", {.min = -8, .max = 7});
   table->AddInt("max_attempts", &f->max_attempts, "0 = the queue's", {.min = 0, .max = 1000});
   table->AddDuration("delay", &f->delay_ms, "not before this long from now");
   table->AddDuration("deadline", &f->deadline_ms, "give up on a submit after this long",

@@ -25,6 +25,7 @@
 #include "base/options.h"
 #include "base/status_macros.h"
 #include "client/cli/child_process.h"
+#include "client/cli/command_runner.h"
 #include "client/cli/local_workers.h"
 #include "client/cli/metrics_api_client.h"
 #include "client/hpa/hpa.h"
@@ -337,7 +338,7 @@ int RunUp(const std::vector<std::string>& args) {
   OptionTable table;
   Declare(&table, &options);
   const auto usage = [](absl::string_view what) {
-    std::cerr << "wheelpit up: " << what << "\n\n" << kUpHelp;
+    std::cerr << "wheelpit up: " << what << "\nTry: wheelpit up --help\n";
     return 2;
   };
   // What follows `--` is the workers' command, flags of its own included.
@@ -353,6 +354,10 @@ int RunUp(const std::vector<std::string>& args) {
   if (options.hpa_file.empty()) return usage("--hpa=FILE is required");
   if (options.queue.empty()) return usage("--queue=Q is required");
   if (options.command.empty()) return usage("no command: give one after --");
+  if (const absl::Status s = FindProgram(options.command[0]); !s.ok()) {
+    std::cerr << "wheelpit up: " << s.message() << "\n";
+    return 1;
+  }
   absl::StatusOr<std::string> yaml = ReadFile(options.hpa_file);
   if (!yaml.ok()) return usage(yaml.status().message());
   absl::StatusOr<hpa::Spec> spec = hpa::ParseManifest(*yaml);

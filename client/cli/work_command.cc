@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "client/cli/command.h"
 #include "client/cli/command_runner.h"
+#include "client/sdk/channel.h"
 #include "client/sdk/worker.h"
 
 namespace wheelpit {
@@ -154,12 +155,38 @@ sigset_t BlockEndSignals() {
   return set;
 }
 
+// Says so when the aggregator cannot be reached, and when it can again.
+class ConnectionWatch {
+ public:
+  explicit ConnectionWatch(std::string address) : address_(std::move(address)) {}
+
+  void Look(const WorkerStats& stats) {
+    const int64_t now = ClientClock().NowMs();
+    if (stats.connected) {
+      if (told_) std::cerr << "wheelpit work: connected to " << address_ << "\n";
+      told_ = false;
+      seen_ms_ = now;
+    } else if (!told_ && now >= seen_ms_ + kSilenceMs) {
+      told_ = true;
+      std::cerr << "wheelpit work: no connection to " << address_ << "; trying on\n";
+    }
+  }
+
+ private:
+  static constexpr int64_t kSilenceMs = 2'000;
+  const std::string address_;
+  int64_t seen_ms_ = ClientClock().NowMs();
+  bool told_ = false;
+};
+
 // Until the worker is drained, or refused.
-absl::Status WatchSignals(const sigset_t& set, Worker* worker, std::atomic<bool>* giving_back) {
+absl::Status WatchSignals(const sigset_t& set, Worker* worker, ConnectionWatch watch,
+                          std::atomic<bool>* giving_back) {
   int seen = 0;
   while (true) {
     const absl::Status status = worker->Wait(absl::ZeroDuration());
     if (status.code() != absl::StatusCode::kDeadlineExceeded) return status;
+    watch.Look(worker->stats());
     const timespec tick = {.tv_sec = 0, .tv_nsec = seen == 0 ? 200'000'000 : 10'000'000};
     if (sigtimedwait(&set, nullptr, &tick) < 0) continue;
     if (++seen == 1) {
@@ -189,6 +216,9 @@ int RunWork(const std::vector<std::string>& args) {
   }
   if (flags.queues.empty()) return common.UsageError("--queue is required");
   if (command.empty()) return common.UsageError("a command is required after --");
+  if (const absl::Status status = FindProgram(command[0]); !status.ok()) {
+    return Complain("work", status);
+  }
   Ledger ledger;
   if (const absl::Status status = ledger.Open(flags.ledger); !status.ok()) {
     return common.UsageError(status.message());
@@ -212,7 +242,8 @@ int RunWork(const std::vector<std::string>& args) {
     return RunTask(task, command, flags.timeout_ms, giving_back);
   });
   if (!worker.ok()) return Complain("work", worker.status());
-  const absl::Status status = WatchSignals(signals, worker->get(), &giving_back);
+  const absl::Status status = WatchSignals(
+      signals, worker->get(), ConnectionWatch(options.client.address), &giving_back);
   worker->reset();
   return status.ok() ? static_cast<int>(kExitOk) : Complain("work", status);
 }

@@ -10,7 +10,10 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "base/sync.h"
 #include "client/loadgen/payloads.h"
@@ -37,7 +40,10 @@ struct Answer {
 
 class Load {
  public:
-  explicit Load(const LoadOptions& options) : options_(options), rng_(options.seed ^ 0x9e3779b9) {}
+  explicit Load(const LoadOptions& options)
+      : options_(options),
+        http_url_(absl::StripSuffix(options.http_url, "/")),
+        rng_(options.seed ^ 0x9e3779b9) {}
 
   absl::StatusOr<LoadSummary> Go();
 
@@ -56,7 +62,10 @@ class Load {
     return options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed);
   }
 
+  std::string ConnectionErrorText(httplib::Error error) const;
+
   const LoadOptions& options_;
+  const std::string http_url_;
   Rng rng_;
   Payloads payloads_ = Payloads::Filler(0);
   std::unique_ptr<Submitter> submitter_;
@@ -87,8 +96,9 @@ absl::Status Load::Prepare() {
     submitter.deadline = absl::Milliseconds(options_.timeout_ms);
     submitter.outstanding_max = static_cast<size_t>(options_.connections) * 1000;
     WHEELPIT_ASSIGN_OR_RETURN(submitter_, Submitter::Create(submitter));
-  } else if (!httplib::Client(options_.http_url).is_valid()) {
-    return absl::InvalidArgumentError(absl::StrCat("bad URL ", options_.http_url));
+  } else if (!absl::StrContains(http_url_, "://") || !httplib::Client(http_url_).is_valid()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", options_.http_url, "\" is not http://HOST:PORT"));
   }
   MutexLock lock(&mu_);
   if (!options_.ledger.empty()) {
@@ -197,7 +207,7 @@ void Load::Dispatch(Arrival arrival) {
 }
 
 void Load::ServeHttp() {
-  httplib::Client http(options_.http_url);
+  httplib::Client http(http_url_);
   http.set_keep_alive(true);
   http.set_tcp_nodelay(true);
   const auto timeout = std::chrono::milliseconds(options_.timeout_ms);
@@ -217,10 +227,12 @@ void Load::ServeHttp() {
     const httplib::Result result =
         http.Post(options_.route, arrival.payload.bytes, "application/octet-stream");
     if (!result) {
-      answer.status = absl::UnavailableError(httplib::to_string(result.error()));
+      answer.status = absl::UnavailableError(ConnectionErrorText(result.error()));
     } else if (result->status / 100 != 2) {
       answer.status = absl::FailedPreconditionError(
-          absl::StrCat("HTTP ", result->status, ": ", result->body.substr(0, 200)));
+          absl::StrCat("HTTP ", result->status, ": ",
+                       absl::StripTrailingAsciiWhitespace(
+                           absl::string_view(result->body).substr(0, 200))));
     } else {
       const Json body = Json::parse(result->body, nullptr, false);
       if (body.is_object() && body.contains("id") && body["id"].is_string()) {
@@ -228,6 +240,19 @@ void Load::ServeHttp() {
       }
     }
     Record(arrival, answer);
+  }
+}
+
+std::string Load::ConnectionErrorText(httplib::Error error) const {
+  switch (error) {
+    case httplib::Error::Connection:
+    case httplib::Error::ConnectionTimeout:
+      return absl::StrCat("cannot connect to ", http_url_);
+    case httplib::Error::Read:
+      return absl::StrCat("no answer from ", http_url_,
+                          ": the connection broke, or --request_timeout is over");
+    default:
+      return absl::StrCat(http_url_, ": ", httplib::to_string(error));
   }
 }
 

@@ -395,9 +395,11 @@ bool Reporter::Impl::WriteNext(int64_t now) {
     stopping = stopping_ && flush_done_ == flush_asked_;
   }
   if (stopping && drained()) {
-    v1::ReportRequest request;
-    request.mutable_goodbye()->set_drained(true);
-    stream_->Write(std::move(request));
+    if (!options_.gauges_stay) {
+      v1::ReportRequest request;
+      request.mutable_goodbye()->set_drained(true);
+      stream_->Write(std::move(request));
+    }
     stream_->WritesDone();
     said_goodbye_ = true;
     return true;

@@ -44,6 +44,9 @@ struct ReporterOptions {
   std::vector<LabelPair> labels;
   // How long the destructor waits for the last acknowledgement.
   absl::Duration goodbye_timeout = absl::Seconds(5);
+  // The gauges outlive the reporter by the aggregator's ingest_gauge_ttl (1 min), as after a crash.
+  // Otherwise they go with it.
+  bool gauges_stay = false;
   // A sample that the aggregator refused, for good. On the flush thread; must not block. May be
   // empty.
   struct Reject {

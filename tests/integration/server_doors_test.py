@@ -253,6 +253,12 @@ class PagesTest(ServerTest):
         self.assertEqual((status, headers["content-type"]), (200, "text/html; charset=utf-8"))
         self.assertIn(b"/metrics", body)
 
+    def test_a_gauge_of_the_command_line_stays_and_is_set_again(self):
+        for value in ("4.5", "-2"):
+            self.server.run("report", "tank_litres", value, "--gauge", "--label=tank=a", "--reporter_id=plumber")
+            self.assertEqual(self.server.run("query", "tank_litres").stdout, f'tank_litres{{tank="a"}}\t{value}\n')
+        self.assertIn('tank_litres{tank="a"}', self.server.metrics())
+
     def test_metrics_are_negotiated(self):
         cases = (("", "text/plain; version=0.0.4; charset=utf-8", False),
                  ("application/openmetrics-text;version=1.0.0", "application/openmetrics-text; version=1.0.0; charset=utf-8", True),

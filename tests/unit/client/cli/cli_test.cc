@@ -155,6 +155,13 @@ TEST_F(CliTest, AResultOverTheLimitFailsForGood) {
   EXPECT_EQ(tasks.begin()->second.task.attempts(), 1);
 }
 
+TEST_F(CliTest, WorkSaysAtOnceThatACommandIsMissing) {
+  const CommandResult missing = Run({"work", "--queue=q", "--", "no-such-program"});
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_THAT(missing.error_tail, HasSubstr("cannot run no-such-program: No such file"));
+  EXPECT_THAT(Run({"work", "--queue=q", "--", dir_}).error_tail, HasSubstr("Permission denied"));
+}
+
 TEST_F(CliTest, ATimeoutFailsTheExecution) {
   ChildProcess worker = StartWorker({"--timeout=50ms"}, {"sleep", "1000"});
   EXPECT_EQ(Run({"submit", "--queue=q", "--wait", "x"}).code, 1);
@@ -183,6 +190,8 @@ TEST_F(CliTest, ReportCountsAndQueryReads) {
   const CommandResult json = Run({"query", "--json", "depth"});
   EXPECT_EQ(nlohmann::json::parse(json.output)["elements"][0]["value"], 1.5);
   EXPECT_EQ(Run({"query", "absent"}).output, "");
+  EXPECT_EQ(Run({"report", "share", "0.1", "--gauge"}).code, 0);
+  EXPECT_EQ(Run({"query", "share"}).output, "share\t0.1\n") << "the shortest text of the number";
   EXPECT_EQ(Run({"query", "sum("}).code, 1);
   EXPECT_EQ(Run({"report", "jobs_total", "-1"}).code, 2);
   EXPECT_EQ(Run({"report", "jobs_total"}).code, 2);
@@ -213,7 +222,10 @@ TEST_F(CliTest, LoadWritesItsLedger) {
   EXPECT_EQ(Ledger().size(), 50);
   EXPECT_EQ(server_.tasks().size(), 50);
   EXPECT_EQ(Run({"load", "--arrival_rate=1"}).code, 2);
-  EXPECT_EQ(Run({"load", "--http=http://127.0.0.1:1", "--until=2"}).code, 3);
+  const CommandResult nobody = Run({"load", "--http=http://127.0.0.1:1/", "--until=2"});
+  EXPECT_EQ(nobody.code, 3);
+  EXPECT_THAT(nobody.output, HasSubstr("cannot connect to http://127.0.0.1:1\n"));
+  EXPECT_EQ(Run({"load", "--http=127.0.0.1", "--until=2"}).code, 2);
 }
 
 }  // namespace
