@@ -87,7 +87,8 @@ HttpResponse ServerRoutes::Index() const {
       EscapeHtml(options_.version), ": ", ready.ok() ? "ready" : EscapeHtml(std::string(ready.message())),
       "</p>\n<ul>\n<li><a href=\"/metrics\">/metrics</a>: every series, for Prometheus</li>\n"
       "<li><a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a>: probes</li>\n"
-      "<li>/v1/queues/QUEUE/tasks, /v1/tasks/ID: submit (POST), look, wait (?wait=30s), cancel (DELETE)</li>\n",
+      "<li>POST /v1/queues/QUEUE/tasks: submit; /v1/tasks/ID: look (GET), wait (GET ?wait=30s), cancel (DELETE); "
+      "/v1/tasks/ID/result: the result</li>\n",
       query_ != nullptr ? "<li>/api/v1/query?query=EXPR, /api/v1/series?match[]=SELECTOR: PromQL on live series</li>\n" : "",
       "</ul>\n</body></html>\n");
   return response;
