@@ -2,6 +2,7 @@
 //
 // Exit status: 0 after SIGTERM or SIGINT, 1 when it could not start, 2 for wrong flags or, with
 // --check-config, a wrong file.
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -108,6 +109,8 @@ int Main(int argc, char** argv) {
 }  // namespace wheelpit::adapter
 
 int main(int argc, char** argv) {
+  // A few threads at work at once: heaps of their own would cost more memory than they save time.
+  ::mallopt(M_ARENA_MAX, 1);
   // Debian's absl looks for lock cycles at every Lock, also in gRPC's, which makes each three
   // times as dear. Tests look.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);

@@ -8,8 +8,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
 namespace wheelpit {
+namespace {
+constexpr size_t kSmallFill = 4 << 10;
+}  // namespace
 
 Connection::Connection(int fd, SSL* ssl, const Clock* clock) : fd_(fd), ssl_(ssl), clock_(clock) {
   if (ssl_ != nullptr) SSL_set_fd(ssl_, fd_);
@@ -40,26 +44,38 @@ IoState Connection::Handshake() {
   return IoState::kDone;
 }
 
-IoState Connection::Fill(size_t bytes_max) {
-  const size_t had = input.size();
-  input.resize(had + bytes_max);
-  IoState state = IoState::kDone;
-  ssize_t got = 0;
+IoState Connection::Receive(char* to, size_t size, size_t* got) {
+  *got = 0;
   if (ssl_ != nullptr) {
     ERR_clear_error();
-    const int result = SSL_read(ssl_, &input[had], static_cast<int>(std::min<size_t>(bytes_max, 1 << 20)));
-    got = std::max(result, 0);
-    if (result <= 0) state = FromSslError(result);
-  } else {
-    do {
-      got = recv(fd_, &input[had], bytes_max, 0);
-    } while (got < 0 && errno == EINTR);
-    if (got <= 0) {
-      state = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? IoState::kWantRead : IoState::kClosed;
-      got = 0;
-    }
+    const int result = SSL_read(ssl_, to, static_cast<int>(std::min<size_t>(size, 1 << 20)));
+    if (result <= 0) return FromSslError(result);
+    *got = static_cast<size_t>(result);
+    return IoState::kDone;
   }
-  input.resize(had + static_cast<size_t>(got));
+  ssize_t received = 0;
+  do {
+    received = recv(fd_, to, size, 0);
+  } while (received < 0 && errno == EINTR);
+  if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return IoState::kWantRead;
+  if (received <= 0) return IoState::kClosed;
+  *got = static_cast<size_t>(received);
+  return IoState::kDone;
+}
+
+IoState Connection::Fill(size_t bytes_max) {
+  size_t got = 0;
+  if (bytes_max <= kSmallFill) {
+    // A connection that waits for its next request keeps no more room than its last one took.
+    std::array<char, kSmallFill> piece;
+    const IoState state = Receive(piece.data(), bytes_max, &got);
+    input.append(piece.data(), got);
+    return state;
+  }
+  const size_t had = input.size();
+  input.resize(had + bytes_max);
+  const IoState state = Receive(&input[had], bytes_max, &got);
+  input.resize(had + got);
   return state;
 }
 

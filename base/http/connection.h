@@ -48,6 +48,8 @@ class Connection {
 
  private:
   IoState FromSslError(int result);
+  // kDone: `*got` > 0 bytes are there.
+  IoState Receive(char* to, size_t size, size_t* got);
 
   const int fd_;
   SSL* const ssl_;

@@ -26,7 +26,7 @@ namespace {
 
 constexpr int kBacklog = 512;
 constexpr int64_t kNsPerMs = 1'000'000;
-constexpr size_t kHeadFill = 16 << 10;
+constexpr size_t kHeadFill = 4 << 10;
 constexpr size_t kBodyFill = 64 << 10;
 constexpr int64_t kBodySlowestBytesPerSecond = 16 << 10;
 // After the last answer: what the client still sends is read and dropped, so that the answer reaches it.

@@ -5,7 +5,8 @@
 
 One wheelpit-server counts 20 POSTs a second on its gateway; Prometheus scrapes it. Both adapters have the same rule file, the same
 serving certificate, and the same real kube-apiserver to ask who the client is and what it may; the client is a ServiceAccount with a
-bearer token. https_load asks each adapter in turn over HTTPS, connections kept alive, at 1 connection and at 32.
+bearer token. https_load asks each adapter in turn over HTTPS, connections kept alive: 1 connection, 32 that ask the same, and 32 of
+which each asks something else.
 
 Every answer must be 200 and every value within a tenth of the rate that was really sent; otherwise there is no figure. Memory is the
 adapter's resident set after the load at 32 connections. Needs root, and about 4 minutes.
@@ -35,7 +36,12 @@ NAMESPACE = "adapter-bench"
 METRIC = testing.GROUP + "/namespaces/%s/heavywork_requests_per_second" % NAMESPACE
 RATE = 20.0  # requests a second that are counted
 TOLERANCE = 0.1
-DEPTHS = (1, 32)
+# name: (connections, what they ask, in words)
+LOADS = {
+    "c1": (1, METRIC, "1 connection"),
+    "c32_distinct": (32, METRIC + "?labelSelector=pod%21%3Dnone-{n}", "32 connections, each with a label selector of its own"),
+    "c32": (32, METRIC, "32 connections that ask the same"),
+}
 PEER = "prometheus-adapter v0.12.0"
 
 RULES = """externalRules:
@@ -128,7 +134,7 @@ class Side:
 
     def __init__(self, key, adapter, source, port):
         self.key, self.adapter, self.source, self.port = key, adapter, source, port
-        self.rounds = {depth: [] for depth in DEPTHS}
+        self.rounds = {load: [] for load in LOADS}
         self.memory = []
 
     def values(self, token):
@@ -139,8 +145,8 @@ class Side:
             raise OSError(str(answer))
         return [testing.quantity(item["value"]) for item in answer.json["items"]]
 
-    def median(self, depth, what):
-        return statistics.median(r[what] for r in self.rounds[depth])
+    def median(self, load, what):
+        return statistics.median(r[what] for r in self.rounds[load])
 
 
 class Stage:
@@ -252,31 +258,32 @@ class Stage:
         for side in self.sides:
             clusters.wait_for(180, side.key + " answers with the rate", lambda: steady(side), side.adapter.must_run)
 
-    def load(self, side, depth, seconds):
+    def load(self, side, name, seconds):
+        connections, path, _ = LOADS[name]
         cpu = side.adapter.cpu_seconds(), side.source.cpu_seconds()
-        done = subprocess.run([os.path.join(self.bin, "https_load"), "--address=127.0.0.1:%d" % side.port, "--path=" + METRIC,
-                               "--token_file=" + self.token_file, "--connections=%d" % depth, "--seconds=%g" % seconds],
+        done = subprocess.run([os.path.join(self.bin, "https_load"), "--address=127.0.0.1:%d" % side.port, "--path=" + path,
+                               "--token_file=" + self.token_file, "--connections=%d" % connections, "--seconds=%g" % seconds],
                               stdout=subprocess.PIPE, text=True)
         if done.returncode != 0:
-            raise Wrong("%s at %d connections: not every request was answered" % (side.key, depth))
+            raise Wrong("%s, %s: not every request was answered" % (side.key, name))
         self.work.check()
         result = json.loads(done.stdout)
         if not (self.good(result["value_min"]) and self.good(result["value_max"])):
             raise Wrong("%s answered %g to %g, but %.2f requests/s were sent" % (
                 side.key, result["value_min"], result["value_max"], self.work.rate()))
-        side.rounds[depth].append(result)
+        side.rounds[name].append(result)
         # The loads' own warm-up is in the processor times, so these are for the eye only.
         answers = result["answers"] * (1 + min(1.0, seconds / 4) / seconds)
-        print("  %-6s at %2d: %7.0f/s, p50 %.3f ms, p99 %.3f ms; adapter %.0f µs, its source %.0f µs an answer; generator %.0f %% of a core" % (
-            side.key, depth, result["per_second"], result["p50_ms"], result["p99_ms"],
+        print("  %-6s %-12s %7.0f/s, p50 %.3f ms, p99 %.3f ms; adapter %.0f µs, its source %.0f µs an answer; generator %.0f %% of a core" % (
+            side.key, name, result["per_second"], result["p50_ms"], result["p99_ms"],
             (side.adapter.cpu_seconds() - cpu[0]) * 1e6 / answers, (side.source.cpu_seconds() - cpu[1]) * 1e6 / answers,
             100 * result["cpu_share"]), file=sys.stderr, flush=True)
 
     def measure(self, rounds, seconds):
         for number in range(rounds):
             for side in self.sides if number % 2 == 0 else self.sides[::-1]:
-                for depth in DEPTHS:
-                    self.load(side, depth, seconds)
+                for name in LOADS:
+                    self.load(side, name, seconds)
                 side.memory.append(side.adapter.resident_mib())
         for side in self.sides:
             print("  %-6s memory: adapter %.1f MiB, its source %.1f MiB" % (
@@ -289,19 +296,17 @@ def result(name, ours, theirs, unit, conditions, larger):
 
 
 def report(ours, theirs, options):
-    for depth in DEPTHS:
-        shares = [max(r["cpu_share"] for r in side.rounds[depth]) for side in (ours, theirs)]
+    for load, (_, _, words) in LOADS.items():
+        shares = [max(r["cpu_share"] for r in side.rounds[load]) for side in (ours, theirs)]
         conditions = (
-            "%d connection%s, one request outstanding on each; medians of %d rounds of %g s, the two in turn; HTTPS kept alive, bearer token "
-            "of a ServiceAccount, authentication and authorization asked of one kube-apiserver (Kubernetes 1.36); one rule file; Prometheus "
+            "%s, one request outstanding on each; medians of %d rounds of %g s, the two in turn; HTTPS kept alive, bearer token of a "
+            "ServiceAccount, authentication and authorization asked of one kube-apiserver (Kubernetes 1.36); one rule file; Prometheus "
             "scrapes every %d s; %d cores for all; the load generator took at most %.0f %% (ours) and %.0f %% (theirs) of a core" % (
-                depth, "s" if depth > 1 else "", options.rounds, options.seconds, options.scrape, os.cpu_count(), 100 * shares[0],
-                100 * shares[1]))
-        name = "adapter_external_c%d" % depth
+                words, options.rounds, options.seconds, options.scrape, os.cpu_count(), 100 * shares[0], 100 * shares[1]))
         for suffix, what, unit in (("", "per_second", "requests/s"), ("_p50", "p50_ms", "ms"), ("_p99", "p99_ms", "ms")):
-            result(name + suffix, ours.median(depth, what), theirs.median(depth, what), unit, conditions, unit != "ms")
+            result("adapter_external_" + load + suffix, ours.median(load, what), theirs.median(load, what), unit, conditions, unit != "ms")
     result("adapter_memory", statistics.median(ours.memory), statistics.median(theirs.memory), "MiB",
-           "resident set of the adapter alone after the load at %d connections, median of %d rounds" % (DEPTHS[-1], options.rounds), False)
+           "resident set of the adapter alone after the loads, median of %d rounds" % options.rounds, False)
 
 
 def run(options):

@@ -2,7 +2,7 @@
 //
 //   https_load --address=127.0.0.1:6443 --path=/… --token_file=FILE --connections=32 --seconds=4
 //
-// One thread. One JSON object on stdout: answers a second, latencies from before a request is written until its answer is read
+// `{n}` in the path is the connection's number. One thread. One JSON object on stdout: answers a second, latencies from before a request is written until its answer is read
 // whole, the least and the largest value, and the share of a core that this program took itself: near 1, it measures itself.
 // Anything but 200 with one value ends it with status 1. The server's certificate is not checked.
 
@@ -28,12 +28,14 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -87,11 +89,12 @@ Options ReadOptions(int argc, char** argv) {
   return options;
 }
 
-std::string RequestText(const Options& options) {
+// The request of one connection.
+std::string RequestText(const Options& options, int number) {
   std::ifstream file(options.token_file);
   const std::string token{std::istreambuf_iterator<char>(file), {}};
   if (token.empty()) Fail("no token in " + options.token_file);
-  return absl::StrCat("GET ", options.path, " HTTP/1.1\r\nHost: ", options.address,
+  return absl::StrCat("GET ", absl::StrReplaceAll(options.path, {{"{n}", absl::StrCat(number)}}), " HTTP/1.1\r\nHost: ", options.address,
                       "\r\nAccept: application/json\r\nUser-Agent: https_load\r\nAuthorization: Bearer ",
                       absl::StripAsciiWhitespace(token), "\r\n\r\n");
 }
@@ -136,7 +139,8 @@ double ValueOf(absl::string_view body) {
 
 class Connection {
  public:
-  Connection(SSL_CTX* context, const std::string& address) : fd_(Connect(address)), ssl_(SSL_new(context)) {
+  Connection(SSL_CTX* context, const std::string& address, std::string request)
+      : fd_(Connect(address)), ssl_(SSL_new(context)), request_(std::move(request)) {
     SSL_set_fd(ssl_, fd_);
     if (SSL_connect(ssl_) != 1) Fail("no TLS with " + address);
   }
@@ -147,10 +151,10 @@ class Connection {
   int fd() const { return fd_; }
   int64_t sent_ns() const { return sent_ns_; }
 
-  void Send(const std::string& request) {
+  void Send() {
     buffer_.clear();
     sent_ns_ = NowNs();
-    if (SSL_write(ssl_, request.data(), static_cast<int>(request.size())) != static_cast<int>(request.size()))
+    if (SSL_write(ssl_, request_.data(), static_cast<int>(request_.size())) != static_cast<int>(request_.size()))
       Fail("the server closed a connection");
   }
 
@@ -176,17 +180,18 @@ class Connection {
  private:
   const int fd_;
   SSL* const ssl_;
+  const std::string request_;
   std::string buffer_;
   int64_t sent_ns_ = 0;
 };
 
 class Load {
  public:
-  explicit Load(const Options& options) : options_(options), request_(RequestText(options)) {
+  explicit Load(const Options& options) {
     SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_mode(context, SSL_MODE_AUTO_RETRY);
     for (int i = 0; i < options.connections; ++i) {
-      connections_.push_back(std::make_unique<Connection>(context, options.address));
+      connections_.push_back(std::make_unique<Connection>(context, options.address, RequestText(options, i)));
       epoll_event event = {};
       event.events = EPOLLIN;
       event.data.u64 = static_cast<uint64_t>(i);
@@ -203,7 +208,7 @@ class Load {
     const double cpu = CpuSeconds();
     const int64_t start_ns = NowNs();
     end_ns_ = start_ns + static_cast<int64_t>(seconds * 1e9);
-    for (auto& connection : connections_) connection->Send(request_);
+    for (auto& connection : connections_) connection->Send();
     size_t open = connections_.size();
     while (open > 0) {
       epoll_event events[64];
@@ -240,7 +245,7 @@ class Load {
     value_min_ = std::min(value_min_, value);
     value_max_ = std::max(value_max_, value);
     if (now_ns >= end_ns_) return 1;
-    connection->Send(request_);
+    connection->Send();
     return 0;
   }
 
@@ -250,8 +255,6 @@ class Load {
     }
   }
 
-  const Options options_;
-  const std::string request_;
   const int epoll_ = epoll_create1(EPOLL_CLOEXEC);
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<int64_t> latencies_ns_;
