@@ -36,8 +36,8 @@ struct CommandResult {
   std::string error_tail;  // the last 4 KiB of stderr; kNotStarted: why
 };
 
-// kNotFound, with the text of an execution that could not start, unless `program` is a file that can
-// be run, or the name of one in $PATH.
+// kNotFound, with the text of an execution that could not start, unless `program` is a file that
+// can be run, or the name of one in $PATH.
 absl::Status FindProgram(const std::string& program);
 
 CommandResult RunCommand(const CommandOptions& options);
