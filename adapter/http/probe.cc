@@ -29,7 +29,7 @@ void AdapterProbe::Answered(absl::string_view api, int code, double seconds) {
     MutexLock lock(&mu_);
     Cells& cells = cells_[std::string(api)];
     if (cells.seconds == nullptr) {
-      cells.seconds = registry_.AddHistogram("wheelpit_adapter_request_seconds",
+      cells.seconds = registry_.AddHistogram("wheelpit_adapter_request_duration_seconds",
                                              "Time from a request's arrival to its answer.",
                                              LatencyBounds(), {{"api", std::string(api)}});
     }

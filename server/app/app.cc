@@ -16,7 +16,17 @@
 #include "nlohmann/json.hpp"
 #include "server/app/data_dir.h"
 #include "server/exposition/gauge_families.h"
+#include "server/http/probe.h"
 #include "server/journal/mem_journal.h"
+
+#ifndef WHEELPIT_REVISION
+#define WHEELPIT_REVISION "unknown"
+#endif
+#ifdef __clang__
+#define WHEELPIT_COMPILER __VERSION__
+#else
+#define WHEELPIT_COMPILER "g++ " __VERSION__
+#endif
 
 namespace wheelpit {
 namespace {
@@ -90,6 +100,7 @@ absl::Status App::OpenJournal() {
   }
   SegmentedLogOptions log = config_.log;
   log.random_seed = RandomSeed();
+  log.clock = &clock_;
   WHEELPIT_ASSIGN_OR_RETURN(journal_, SegmentedLog::Open(log, PosixFileSystem()));
   return absl::OkStatus();
 }
@@ -142,21 +153,26 @@ absl::Status App::OpenHttp() {
   self_metrics_ = std::make_unique<SelfMetrics>(&OwnMetrics());
   scraper_ = Scraper::Create(
       pages_.get(),
-      {[this] { return self_metrics_->Collect(); }, [this] { return ToPageFamilies(gauges_->Families(clock_.NowMs())); }}, {});
+      {[this] { return self_metrics_->Collect(); }, [this] { return ToPageFamilies(gauges_->Families(clock_.NowMs())); }},
+      {.monotonic_ns = [this] { return clock_.MonotonicNanos(); }});
   ServerRoutesOptions routes;
   routes.version = WHEELPIT_VERSION;
   routes.waits_max = static_cast<size_t>(config_.http_threads_max / 2);
   routes.exposition_created = config_.exposition_created;
   routes_ = std::make_unique<ServerRoutes>(routes, backend_.get(), scraper_.get(), query_.get());
   routes_->AddTo(&router_);
-  gateway_->AddTo(&router_);
+  gateway_->AddTo(&gateway_router_);
   HttpServerOptions http;
   http.host = config_.http_host;
   http.port = static_cast<int>(config_.http_port);
   http.threads_max = static_cast<size_t>(config_.http_threads_max);
   http.connections_max = static_cast<size_t>(config_.http_connections_max);
   WHEELPIT_ASSIGN_OR_RETURN(
-      http_, HttpServer::Start(http, [this](const HttpRequest& request) { return router_.Handle(request); }, MakeThreadFactory(), &clock_));
+      http_, HttpServer::Start(http, [this](const HttpRequest& request) { return Handle(request); }, MakeThreadFactory(), &clock_));
+  OwnMetrics()
+      .AddGauge("wheelpit_build_info", "Always 1; the labels tell what runs.",
+                {{"version", WHEELPIT_VERSION}, {"revision", WHEELPIT_REVISION}, {"compiler", WHEELPIT_COMPILER}})
+      ->Set(1);
   const bool open_apis = !IsLoopback(config_.apis_host) && config_.apis_auth != "kubernetes";
   const bool insecure = !IsLoopback(config_.grpc_host) || !IsLoopback(config_.http_host) || open_apis;
   OwnMetrics()
@@ -164,6 +180,15 @@ absl::Status App::OpenHttp() {
       ->Set(insecure ? 1 : 0);
   if (insecure) Log(LogLevel::kWarning, "insecure_doors", {{"why", "allow_insecure is set and a door listens beyond loopback"}});
   return absl::OkStatus();
+}
+
+// The server's own routes win, and count their requests themselves.
+HttpResponse App::Handle(const HttpRequest& request) {
+  if (router_.Knows(request)) return router_.Handle(request);
+  const bool gateway = gateway_router_.Knows(request);
+  HttpResponse response = gateway_router_.Handle(request);
+  ServerHttpProbe().Answered(gateway ? request.RawPath() : "other", response.status);
+  return response;
 }
 
 absl::Status App::OpenApis() {
@@ -290,6 +315,21 @@ void App::NoteJournal() {
   OwnMetrics()
       .AddGauge("wheelpit_journal_durable_position", "Last record that is durable.")
       ->Set(static_cast<double>(journal_->durable_lsn()));
+  OwnMetrics()
+      .AddGauge("wheelpit_journal_unsynced_bytes", "Bytes appended that a loss of power would take. Rising: the disk does not keep up.")
+      ->Set(static_cast<double>(usage.unsynced_bytes));
+  const auto age_s = [this](int64_t since_ns) { return static_cast<double>(clock_.MonotonicNanos() - since_ns) / 1e9; };
+  if (usage.last_checkpoint_ns != 0) {
+    OwnMetrics()
+        .AddGauge("wheelpit_journal_checkpoint_age_seconds",
+                  "Time since the last checkpoint was finished, or since the start. Rising beyond the interval: checkpoints fail.")
+        ->Set(age_s(usage.last_checkpoint_ns));
+  }
+  if (usage.last_sync_ns != 0) {
+    OwnMetrics()
+        .AddGauge("wheelpit_journal_last_sync_timestamp_seconds", "When the journal was last synced to disk, Unix time.")
+        ->Set(static_cast<double>(clock_.NowMs()) / 1000 - age_s(usage.last_sync_ns));
+  }
   OwnMetrics()
       .AddGauge("wheelpit_journal_info", "Always 1; the labels tell the journal in use.",
                 {{"engine", std::string(journal_->engine())}, {"durability", std::string(journal_->durability())}, {"version", WHEELPIT_VERSION}})

@@ -65,6 +65,7 @@ class App {
   void BuildRooms();
   absl::Status OpenGrpc();
   absl::Status OpenHttp();
+  HttpResponse Handle(const HttpRequest& request);
   absl::Status OpenApis();
   bool Recover();
   void OnEngineState();
@@ -94,6 +95,7 @@ class App {
   std::unique_ptr<Scraper> scraper_;
   std::unique_ptr<ServerRoutes> routes_;
   HttpRouter router_;
+  HttpRouter gateway_router_;
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<adapter::MetricSource> source_;
   std::unique_ptr<adapter::AdapterServer> adapter_;

@@ -184,6 +184,7 @@ absl::Status FinishConfig(ServerConfig* c) {
   e.queue.dedupe_entries_max = static_cast<uint64_t>(c->queue_max_dedupe_entries);
   e.queue.session_grace_ms = c->queue_session_grace_ms;
   e.queue.payload_cache_bytes = static_cast<uint64_t>(c->queue_payload_cache_bytes);
+  e.queue.metric_queues_max = static_cast<uint64_t>(c->metric_queues_max);
   QueueConfig& q = e.queue.queue_defaults;
   q.lease_ttl_ms = c->queue_lease_ttl_ms;
   q.attempt_timeout_ms = c->queue_attempt_timeout_ms;

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "base/errors.h"
+#include "server/queue/probe.h"
+#include "server/rpc/probe.h"
 
 namespace wheelpit {
 namespace {
@@ -16,14 +18,20 @@ Labels ToLabels(const GatewayLabels& labels) { return Labels(std::vector<Labels:
 }  // namespace
 
 absl::StatusOr<SubmitOutcome> LocalBackend::Submit(TaskSpec spec) {
-  if (absl::Status status = rpc_->CheckNewWork(); !status.ok()) return status;
+  const int64_t began_ns = rpc_->clock->MonotonicNanos();
+  if (absl::Status status = rpc_->CheckNewWork(); !status.ok()) {
+    QueueProbe::CountRejected(QueueProbe::kOther, ErrorReason(status));
+    return status;
+  }
   using Result = absl::StatusOr<SubmitOutcome>;
   auto pending = std::make_shared<Pending<Result>>();
   rpc_->engine->Post([rpc = rpc_, spec = std::move(spec), setter = PendingSetter<Result>(pending, Stopped())]() mutable {
     rpc->queue->Submit(std::move(spec), rpc->clock->NowMs(),
                        [setter = std::move(setter)](Result outcome) mutable { setter.Set(std::move(outcome)); });
   });
-  return pending->Wait();
+  Result outcome = pending->Wait();
+  ObserveSubmit(outcome, RpcProbe::Seconds(began_ns, rpc_->clock->MonotonicNanos()));
+  return outcome;
 }
 
 absl::StatusOr<TaskView> LocalBackend::GetTask(TaskId id, int64_t timeout_ms, bool with_result) {

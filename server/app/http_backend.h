@@ -28,6 +28,7 @@ class LocalBackend : public HttpBackend, public GatewayBackend {
   absl::StatusOr<TaskView> GetTask(TaskId id, int64_t timeout_ms, bool with_result) override;
   absl::StatusOr<TaskView> Cancel(TaskId id, bool force) override;
   int64_t NowMs() const override { return rpc_->clock->NowMs(); }
+  int64_t MonotonicNanos() const override { return rpc_->clock->MonotonicNanos(); }
 
   absl::StatusOr<std::string> Submit(GatewayTask task) override;
   absl::Status Count(const std::string& counter, const GatewayLabels& labels) override;

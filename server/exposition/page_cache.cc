@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "server/exposition/line_chunk.h"
+#include "server/exposition/probe.h"
 #include "server/exposition/value_format.h"
 #include "server/series/name_rules.h"
 
@@ -373,7 +374,9 @@ std::vector<RealPageCache::Entry> RealPageCache::Order(const ExpositionStyle& st
   });
   const auto last = std::unique(entries.begin(), entries.end(),
                                 [](const Entry& a, const Entry& b) { return a.exposed_name == b.exposed_name; });
-  counts_.name_collisions += static_cast<uint64_t>(entries.end() - last);
+  const auto left_out = static_cast<uint64_t>(entries.end() - last);
+  counts_.name_collisions += left_out;
+  if (left_out > 0) ExpositionProbe::Get().collisions->Add(left_out);
   entries.erase(last, entries.end());
   return entries;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/errors.h"
+#include "server/exposition/probe.h"
 
 namespace wheelpit {
 namespace {
@@ -101,7 +102,9 @@ absl::StatusOr<std::shared_ptr<const std::string>> RealScraper::Scrape(const Exp
     rendering_ = job->begun = true;
     page = FreshPage();
   }
+  const int64_t began_ns = options_.monotonic_ns ? options_.monotonic_ns() : 0;
   Render(*job, page.get());
+  if (options_.monotonic_ns) ExpositionProbe::Get().render_seconds->Observe(static_cast<double>(options_.monotonic_ns() - began_ns) / 1e9);
   MutexLock lock(&mu_);
   rendering_ = false;
   ++renderings_;

@@ -22,6 +22,7 @@ class Scraper {
 
   struct Options {
     size_t scrapes_max = 4;  // at once
+    std::function<int64_t()> monotonic_ns;  // measures renderings; unset = nothing is measured
   };
 
   // `pages` outlives it.

@@ -28,10 +28,10 @@ double Demand(const QueueStats& queue) {
 int64_t Earlier(int64_t a, int64_t b) { return a == 0 ? b : b == 0 ? a : std::min(a, b); }
 
 // What stands for the queues that have no series of their own. What is no sum (a service time) has no value there.
-QueueStats SumOf(const QueueStats* first, const QueueStats* last) {
+QueueStats SumOf(const std::vector<const QueueStats*>& queues) {
   QueueStats sum;
   sum.name = "_other";
-  for (const QueueStats* queue = first; queue != last; ++queue) {
+  for (const QueueStats* queue : queues) {
     for (size_t i = 0; i < sum.tasks.size(); ++i) sum.tasks[i] += queue->tasks[i];
     sum.live_bytes += queue->live_bytes;
     sum.dead_bytes += queue->dead_bytes;
@@ -58,20 +58,27 @@ struct Row {
 };
 
 std::vector<Row> MakeRows(const ShardStats& stats, const QueueRatesByName& rates, size_t queues_max) {
-  const size_t own = std::min(stats.queues.size(), queues_max);
+  // The oldest queues have series of their own, so that a new one takes nobody's away.
+  std::vector<const QueueStats*> by_age;
+  for (const QueueStats& queue : stats.queues) by_age.push_back(&queue);
+  std::stable_sort(by_age.begin(), by_age.end(), [](const QueueStats* a, const QueueStats* b) { return a->number < b->number; });
+  const size_t own = std::min(by_age.size(), queues_max);
+  const std::vector<const QueueStats*> rest(by_age.begin() + static_cast<ptrdiff_t>(own), by_age.end());
+  by_age.resize(own);
+  std::sort(by_age.begin(), by_age.end(), [](const QueueStats* a, const QueueStats* b) { return a->name < b->name; });
   std::vector<Row> rows;
   rows.reserve(own + 1);
   const auto rates_of = [&rates](const QueueStats& queue) {
     const auto it = rates.find(queue.name);
     return it == rates.end() ? QueueRates() : it->second;
   };
-  for (size_t i = 0; i < own; ++i) rows.push_back({stats.queues[i], rates_of(stats.queues[i]), false});
-  if (own == stats.queues.size()) return rows;
+  for (const QueueStats* queue : by_age) rows.push_back({*queue, rates_of(*queue), false});
+  if (rest.empty()) return rows;
   Row& other = rows.emplace_back();
   other.summed = true;
-  other.stats = SumOf(stats.queues.data() + own, stats.queues.data() + stats.queues.size());
-  for (size_t i = own; i < stats.queues.size(); ++i) {
-    const QueueRates one = rates_of(stats.queues[i]);
+  other.stats = SumOf(rest);
+  for (const QueueStats* queue : rest) {
+    const QueueRates one = rates_of(*queue);
     for (size_t flow = 0; flow < kQueueFlows; ++flow) {
       for (size_t w = 0; w < one.flows[flow].size(); ++w) other.rates.flows[flow][w] += one.flows[flow][w];
     }

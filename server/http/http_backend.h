@@ -24,6 +24,8 @@ class HttpBackend {
   virtual absl::StatusOr<TaskView> Cancel(TaskId id, bool force) = 0;
   // Aggregator time.
   virtual int64_t NowMs() const = 0;
+  // For latencies; arbitrary zero.
+  virtual int64_t MonotonicNanos() const = 0;
 };
 
 }  // namespace wheelpit

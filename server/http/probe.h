@@ -13,7 +13,7 @@ class HttpProbe {
  public:
   void Answered(absl::string_view route, int code) { Cell(route, code)->Add(); }
 
-  void Scraped(absl::string_view format, absl::string_view encoding, int code, size_t bytes) {
+  void Scraped(absl::string_view format, absl::string_view encoding, int code, size_t bytes, double seconds) {
     const MetricLabels labels = {{"format", std::string(format)}, {"encoding", std::string(encoding)}};
     MetricLabels with_code = labels;
     with_code.emplace_back("code", absl::StrCat(code));
@@ -24,6 +24,10 @@ class HttpProbe {
     OwnMetrics()
         .AddCounter("wheelpit_scrape_bytes_total", "Bytes of pages handed to scrapers. Rising per scrape: more series.", labels)
         ->Add(bytes);
+    OwnMetrics()
+        .AddHistogram("wheelpit_scrape_duration_seconds", "Time to make the answer to a scrape, compression included. Rising: more series.",
+                      LatencyBounds(), {{"format", std::string(format)}})
+        ->Observe(seconds);
   }
 
  private:

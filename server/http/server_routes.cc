@@ -9,6 +9,7 @@
 #include "server/exposition/negotiation.h"
 #include "server/http/probe.h"
 #include "server/http/query_routes.h"
+#include "server/promql/probe.h"
 
 namespace wheelpit {
 namespace {
@@ -43,6 +44,8 @@ ServerRoutes::ServerRoutes(const ServerRoutesOptions& options, HttpBackend* back
     : options_(options), backend_(backend), scraper_(scraper), query_(query), tasks_(backend, options.waits_max) {}
 
 HttpResponse ServerRoutes::Metrics(const HttpRequest& request) {
+  const int64_t began_ns = backend_->MonotonicNanos();
+  const auto taken_s = [&] { return static_cast<double>(backend_->MonotonicNanos() - began_ns) / 1e9; };
   Negotiated negotiated = NegotiateExposition(request.Header("Accept"));
   negotiated.style.created = options_.exposition_created || request.Query("created") == "1";
   std::vector<std::string> names;
@@ -55,7 +58,7 @@ HttpResponse ServerRoutes::Metrics(const HttpRequest& request) {
   if (!page.ok()) {
     HttpResponse refused = ErrorJsonResponse(page.status());
     refused.status = 503;  // what scrapers expect of a busy target
-    ServerHttpProbe().Scraped(format, "none", refused.status, 0);
+    ServerHttpProbe().Scraped(format, "none", refused.status, 0, taken_s());
     return refused;
   }
   HttpResponse response;
@@ -68,7 +71,7 @@ HttpResponse ServerRoutes::Metrics(const HttpRequest& request) {
   } else {
     response.shared_body = *page;
   }
-  ServerHttpProbe().Scraped(format, gzip ? "gzip" : "identity", 200, response.content().size());
+  ServerHttpProbe().Scraped(format, gzip ? "gzip" : "identity", 200, response.content().size(), taken_s());
   return response;
 }
 
@@ -119,7 +122,10 @@ void ServerRoutes::AddTo(HttpRouter* router) {
   for (const char* method : {"GET", "POST"}) {
     add(method, "/api/v1/query", [this](const HttpRequest& request, const PathParts&) {
       if (absl::Status ready = backend_->Ready(); !ready.ok()) return QueryErrorResponse(ready);
-      return QueryResponse(*query_, request, backend_->NowMs());
+      const int64_t began_ns = backend_->MonotonicNanos();
+      HttpResponse response = QueryResponse(*query_, request, backend_->NowMs());
+      PromqlProbe::QuerySeconds()->Observe(static_cast<double>(backend_->MonotonicNanos() - began_ns) / 1e9);
+      return response;
     });
     add(method, "/api/v1/series", [this](const HttpRequest& request, const PathParts&) {
       if (absl::Status ready = backend_->Ready(); !ready.ok()) return QueryErrorResponse(ready);

@@ -13,6 +13,7 @@
 #include "base/http/error_response.h"
 #include "base/options.h"
 #include "base/status_macros.h"
+#include "server/queue/probe.h"
 #include "server/rpc/task_codec.h"
 #include "wheelpit/v1/types.pb.h"
 
@@ -121,7 +122,10 @@ std::string TaskJson(TaskView task) {
 
 HttpResponse TaskRoutes::Submit(const HttpRequest& request, absl::string_view queue) {
   absl::StatusOr<TaskSpec> spec = TaskSpecFromRequest(request, queue);
-  if (!spec.ok()) return ErrorJsonResponse(spec.status());
+  if (!spec.ok()) {
+    QueueProbe::CountRejected(QueueProbe::kOther, ErrorReason(spec.status()));
+    return ErrorJsonResponse(spec.status());
+  }
   const absl::StatusOr<SubmitOutcome> outcome = backend_->Submit(*std::move(spec));
   if (!outcome.ok()) return ErrorJsonResponse(outcome.status());
   v1::SubmitResponse proto;

@@ -17,6 +17,11 @@ namespace wheelpit {
 
 using ReporterState = SeriesStore::ReporterState;
 
+namespace {
+// What came so long ago has no slot in the ring of seconds any more.
+constexpr int64_t kShortRingMs = 64'000;
+}  // namespace
+
 std::unique_ptr<CounterFold> CounterFold::Create(SeriesStore* store) { return std::make_unique<CounterFoldImpl>(store); }
 
 uint64_t StableKeyHash(absl::string_view family, absl::string_view packed_labels) {
@@ -49,7 +54,7 @@ void CounterFoldImpl::ApplyReport(Lsn lsn, const ReportEffect& effect) {
   WHEELPIT_CHECK(reporter != nullptr, "lsn %d: reporter %d", lsn, effect.header.reporter_number);
   SeriesStore::WriteLock lock(store_);
   for (const SeriesId id : effect.defined) {
-    store_->Publish(id, effect.header.at_ms);
+    PublishSeries(id, effect.header.at_ms);
     journal_ids_folded_ = std::max(journal_ids_folded_, store_->at(id).journal_id + 1);
   }
   // A new incarnation begins before its samples, an end comes after the last of them.
@@ -61,6 +66,11 @@ void CounterFoldImpl::ApplyReport(Lsn lsn, const ReportEffect& effect) {
   }
   folded_lsn_ = lsn;
   last_at_ms_ = std::max(last_at_ms_, effect.header.at_ms);
+}
+
+void CounterFoldImpl::PublishSeries(SeriesId id, int64_t at_ms) {
+  if (recovered_ && !store_->at(id).published) probe_.series_created->Add();
+  store_->Publish(id, at_ms);
 }
 
 void CounterFoldImpl::ApplySamples(const ReportEffect& effect, Reporter* reporter) {
@@ -87,6 +97,11 @@ void CounterFoldImpl::ApplySamples(const ReportEffect& effect, Reporter* reporte
   }
   for (const SeriesId id : effect.gauge_removes) store_->RemoveGauge(id, reporter->number, now);
   if (late > 0) probe_.late_total_only->Add(late);
+  if (recovered_ && now - event >= kShortRingMs) {
+    uint64_t sum = 0;
+    for (const uint64_t delta : effect.counter_deltas) sum += delta;
+    probe_.late_ring->Add(sum - std::min(sum, late));
+  }
   if (!recovered_) {
     // Live, the stream attaches its reporter once per series.
     for (const SeriesId id : effect.counters) store_->AttachReporter(id, reporter->number);
@@ -201,7 +216,8 @@ void CounterFoldImpl::OnQueueEvent(Lsn lsn, const QueueEvent& event) {
   folded_lsn_ = lsn;
   last_at_ms_ = std::max(last_at_ms_, event.at_ms);
   if (event.kind == QueueEventKind::kQueueCreated) {
-    queue_series_.AddQueue(event.queue, event.at_ms);
+    const size_t made = queue_series_.AddQueue(event.queue, event.at_ms);
+    if (recovered_) probe_.series_created->Add(made);
     return;
   }
   if (event.kind == QueueEventKind::kQueueDeleted) {
@@ -243,7 +259,7 @@ void CounterFoldImpl::CountSubmitted(Lsn lsn, const QueueEvent& event) {
       }
       id = *made;
     }
-    store_->Publish(id, event.at_ms);
+    PublishSeries(id, event.at_ms);
     store_->at(id).queue_fed = true;
     if (Applies(lsn, id)) store_->AddToCounter(id, event.n, RingTime(event.at_ms, 0, event.at_ms), event.at_ms);
   }

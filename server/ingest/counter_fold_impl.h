@@ -116,6 +116,9 @@ class CounterFoldImpl final : public CounterFold {
   void Reset(int64_t at_ms);
 
   SeriesStore* const store_;
+  // Readers see it from here on.
+  void PublishSeries(SeriesId id, int64_t at_ms);
+
   IngestProbe probe_;
   ReporterTable reporters_;
   QueueSeries queue_series_;

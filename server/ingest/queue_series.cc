@@ -40,10 +40,11 @@ constexpr Definition kDefinitions[] = {
 
 }  // namespace
 
-void QueueSeries::AddQueue(absl::string_view queue, int64_t at_ms) {
+size_t QueueSeries::AddQueue(absl::string_view queue, int64_t at_ms) {
   static_assert(std::size(kDefinitions) == kSeries);
   const auto [it, is_new] = queues_.try_emplace(std::string(queue));
-  if (!is_new) return;
+  if (!is_new) return 0;
+  size_t made = 0;
   for (size_t i = 0; i < kSeries; ++i) {
     const Definition& d = kDefinitions[i];
     Family family;
@@ -60,9 +61,11 @@ void QueueSeries::AddQueue(absl::string_view queue, int64_t at_ms) {
     Series& series = store_->at(*id);
     series.queue_fed = true;
     series.pinned = true;
+    made += series.published ? 0 : 1;
     store_->Publish(*id, at_ms);
     it->second[i] = *id;
   }
+  return made;
 }
 
 std::vector<SeriesId> QueueSeries::TakeQueue(absl::string_view queue, int64_t at_ms) {

@@ -20,8 +20,8 @@ class QueueSeries {
  public:
   explicit QueueSeries(SeriesStore* store) : store_(store) {}
 
-  // Makes what is missing of the queue's series, from 0.
-  void AddQueue(absl::string_view queue, int64_t at_ms);
+  // Makes what is missing of the queue's series, from 0; how many that was.
+  size_t AddQueue(absl::string_view queue, int64_t at_ms);
   // Its series, which the caller removes.
   std::vector<SeriesId> TakeQueue(absl::string_view queue, int64_t at_ms);
   // The series that counts the event; made with the queue's if new. 0 for events that no series counts.

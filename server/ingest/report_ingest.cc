@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "server/ingest/report_ingest_impl.h"
 #include "server/series/name_rules.h"
+#include "server/series/probe.h"
 
 namespace wheelpit {
 namespace {
@@ -130,6 +131,7 @@ absl::Status ReportIngestImpl::CheckRoom(const ReportBatch& batch, int64_t now) 
     new_series_ = 0;
   }
   const bool too_many = !batch.series.empty() && new_series_ >= options_.new_series_per_s_max;
+  if (too_many) SeriesProbe::Get().LimitHit("new_series_per_s");
   if (!too_many && queued_bytes_ + batch.encoded_bytes <= options_.queued_bytes_max) return absl::OkStatus();
   probe_.exhausted->Add();
   return MakeError(absl::StatusCode::kResourceExhausted, "OVERLOADED", "ingest queue full", kRetryAfter);
@@ -321,7 +323,7 @@ void ReportIngestImpl::Forget(std::vector<SeriesId> series, std::vector<Reporter
   });
 }
 
-void ReportIngestImpl::PublishGauges(int64_t) {
+void ReportIngestImpl::PublishGauges(int64_t now) {
   const SeriesStore::Usage usage = store_->usage();
   probe_.active_series->Set(static_cast<double>(usage.series_with_rings));
   probe_.idle_series->Set(static_cast<double>(usage.series - std::min(usage.series, usage.series_with_rings)));
@@ -329,6 +331,8 @@ void ReportIngestImpl::PublishGauges(int64_t) {
   probe_.ring_bytes->Set(static_cast<double>(usage.ring_bytes));
   probe_.series_bytes->Set(static_cast<double>(usage.series_bytes));
   probe_.queued_batches->Set(static_cast<double>(in_flight_.size()));
+  const int64_t oldest_ms = in_flight_.empty() ? now : in_flight_.front()->effect.header.at_ms;
+  probe_.oldest_unacked->Set(static_cast<double>(std::max<int64_t>(now - oldest_ms, 0)) / 1000);
 }
 
 }  // namespace wheelpit

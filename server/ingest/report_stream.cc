@@ -15,6 +15,7 @@
 #include "server/ingest/families.h"
 #include "server/ingest/report_ingest_impl.h"
 #include "server/series/name_rules.h"
+#include "server/series/probe.h"
 
 namespace wheelpit {
 namespace {
@@ -237,6 +238,7 @@ void ReportStreamImpl::Goodbye(bool drained, int64_t now, AckDone done) {
 void ReportStreamImpl::Define(const ReportBatch& batch, bool create, int64_t now, PendingReport* p) {
   const SeriesLimits& limits = ingest_->store()->limits();
   for (const Family& family : batch.families) {
+    if (create) NoteConflicts(family);
     Family& f = families_[family.name];
     f = family;
     // Metadata never fails a series: what cannot be shown is left out.
@@ -255,6 +257,17 @@ void ReportStreamImpl::Define(const ReportBatch& batch, bool create, int64_t now
       bad_refs_[series.ref] = status;
     }
   }
+}
+
+void ReportStreamImpl::NoteConflicts(const Family& family) const {
+  const SeriesStore& store = *ingest_->store();
+  const auto index = store.FindFamily(family.name);
+  if (!index.has_value() || store.family_at(*index).series_made == 0) return;
+  const Family& first = store.family_at(*index).family;
+  const IngestProbe& probe = ingest_->probe();
+  if (!family.help.empty() && family.help != first.help) probe.help_conflicts->Add();
+  if (!family.unit.empty() && family.unit != first.unit) probe.unit_conflicts->Add();
+  if (family.type != MetricType::kUnspecified && family.type != first.type) probe.type_conflicts->Add();
 }
 
 absl::StatusOr<ReportStreamImpl::Definition> ReportStreamImpl::MakeDefinition(const SeriesDefinition& series) const {
@@ -320,6 +333,7 @@ absl::StatusOr<SeriesId> ReportStreamImpl::FindOrCreate(const Definition& defini
   const bool is_counter = definition.family.type == MetricType::kCounter;
   const size_t has = is_counter ? reporter_->series : gauges_defined_;
   if (has >= per_reporter_max && (id == 0 || !is_counter || !feeds(id))) {
+    SeriesProbe::Get().LimitHit("series_per_reporter");
     return MakeError(absl::StatusCode::kResourceExhausted, "SERIES_LIMIT",
                      absl::StrFormat("series limit series_per_reporter=%d reached", per_reporter_max));
   }

@@ -69,6 +69,7 @@ class ReportStreamImpl final : public ReportStream {
 
   absl::Status CheckBatch(const ReportBatch& batch) const;
   absl::Status CheckSubs(const ReportBatch& batch) const;
+  void NoteConflicts(const Family& family) const;
   void Define(const ReportBatch& batch, bool create, int64_t now, PendingReport* p);
   absl::Status DefineOne(const SeriesDefinition& series, bool create, int64_t now, PendingReport* p, Ref* ref);
   absl::StatusOr<Definition> MakeDefinition(const SeriesDefinition& series) const;

@@ -60,6 +60,10 @@ struct JournalUsage {
   uint64_t free_bytes = 0;     // of the file system
   uint64_t written_bytes = 0;  // since start
   uint64_t bytes_since_checkpoint = 0;
+  uint64_t unsynced_bytes = 0;  // appended, and lost with power
+  // On the clock's monotonic time; 0 = never, or not known.
+  int64_t last_sync_ns = 0;
+  int64_t last_checkpoint_ns = 0;  // at the start: then
   Lsn checkpoint_lsn = 0;
   bool disk_low = false;  // below the low watermark: refuse new work (DISK_LOW), go on with the old
 };

@@ -166,6 +166,8 @@ absl::StatusOr<RecoveryResult> SegmentedLog::Recover(absl::Span<Fold* const> fol
   synced_lsn_.store(last, std::memory_order_release);
   durable_lsn_.store(last, std::memory_order_release);
   replayed_bytes_.store(recovery.replayed_bytes(), std::memory_order_relaxed);
+  last_checkpoint_ns_.store(NowNs(), std::memory_order_relaxed);
+  if (!recovery.set_aside_segments().empty()) probe_.corrupt->Add();
   disk_low_.store(LooksLow(), std::memory_order_relaxed);
   if (progress) progress(1.0);
   RecoveryResult result = recovery.result();
@@ -293,6 +295,7 @@ absl::StatusOr<Lsn> SegmentedLog::AppendAny(absl::Span<const RecordView> records
         if (segment->first_lsn == 0) segment->first_lsn = lsn;
       }
       const uint64_t offset = active_.Add(records[i], size);
+      probe_.Appended(records[i].type);
       place_.frame_bytes += size;
       segment->last_lsn = lsn;
       segment->used_bytes = place_.offset + FrameSpace(place_.frame_bytes);
@@ -323,6 +326,7 @@ absl::Status SegmentedLog::WriteFlushing() {
   // Begun anew if this buffer was tried before: nothing of it was promised.
   uint32_t prev_crc = last_frame_crc_;
   uint64_t bytes = 0;
+  uint64_t records = 0;
   for (const PendingFrame& frame : flushing_.frames()) {
     FrameHeader header;
     header.generation = static_cast<uint32_t>(frame.segment);
@@ -337,6 +341,7 @@ absl::Status SegmentedLog::WriteFlushing() {
     WHEELPIT_RETURN_IF_ERROR(
         file->WriteAt(frame.offset, {absl::string_view(flushing_.frame_bytes(frame), space)}));
     bytes += space;
+    records += frame.count;
     MutexLock lock(&mu_);
     if (unsynced_.empty() || unsynced_.back() != file) unsynced_.push_back(file);
   }
@@ -346,6 +351,8 @@ absl::Status SegmentedLog::WriteFlushing() {
   written_end_ = last.offset + FrameSpace(last.bytes);
   committed_ = true;
   written_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  probe_.written->Add(bytes);
+  probe_.batch_records->Observe(static_cast<double>(records));
   return absl::OkStatus();
 }
 
@@ -359,8 +366,11 @@ absl::Status SegmentedLog::SyncWritten() {
     files.swap(unsynced_);
     written = written_lsn_.load(std::memory_order_acquire);
   }
+  const uint64_t written_bytes = written_bytes_.load(std::memory_order_relaxed);
+  const int64_t began_ns = NowNs();
   for (const auto& file : files) {
     if (absl::Status synced = file->SyncData(); !synced.ok()) {
+      probe_.sync_errors->Add();
       // Before the lock is given up: nobody may take the files that are missing from unsynced_ for
       // synced.
       RecordFailure(synced);
@@ -369,6 +379,12 @@ absl::Status SegmentedLog::SyncWritten() {
   }
   if (written > synced_lsn_.load(std::memory_order_relaxed))
     synced_lsn_.store(written, std::memory_order_release);
+  written_at_sync_.store(written_bytes, std::memory_order_relaxed);
+  if (options_.clock != nullptr && !files.empty()) {
+    const int64_t now_ns = NowNs();
+    probe_.sync_seconds->Observe(static_cast<double>(now_ns - began_ns) / 1e9);
+    last_sync_ns_.store(now_ns, std::memory_order_relaxed);
+  }
   return absl::OkStatus();
 }
 
@@ -408,12 +424,14 @@ bool SegmentedLog::CommitAppended() {
   absl::Status done = WriteFlushing();
   if (absl::IsResourceExhausted(done)) {
     // Not promised to anybody yet: the next Commit tries the same bytes again.
+    probe_.full_errors->Add();
     full_.store(true, std::memory_order_relaxed);
     if (!disk_low_.exchange(true))
       Log(LogLevel::kError, "journal_disk_full", {{"error", std::string(done.message())}});
     return false;
   }
   const bool was_full = full_.exchange(false, std::memory_order_relaxed);
+  if (!done.ok()) probe_.write_errors->Add();
   if (done.ok()) {
     const Lsn written = flushing_.last_lsn();
     written_lsn_.store(written, std::memory_order_release);

@@ -18,11 +18,13 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/sync.h"
 #include "server/journal/journal.h"
 #include "server/journal_log/checkpoint_file.h"
 #include "server/journal_log/commit_buffer.h"
 #include "server/journal_log/file.h"
+#include "server/journal_log/probe.h"
 #include "server/journal_log/segment_pool.h"
 #include "server/journal_log/segment_table.h"
 
@@ -55,6 +57,8 @@ struct SegmentedLogOptions {
   bool restored = false;
   // --journal_repair: cut at damage instead of refusing to start.
   bool repair = false;
+  // Measures syncs; null = nothing is measured.
+  const Clock* clock = nullptr;
   // Makes the id of a new journal; any number that nobody can guess.
   uint64_t random_seed = 0;
 };
@@ -127,6 +131,7 @@ class SegmentedLog : public Journal {
   void Roll(Lsn next_lsn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status DiskLowError() const;
   bool LooksLow() const;
+  int64_t NowNs() const { return options_.clock == nullptr ? 0 : options_.clock->MonotonicNanos(); }
   uint64_t reserve_bytes() const { return options_.reserve_segments * options_.segment_bytes; }
   bool BelowReserve() const;
 
@@ -170,6 +175,11 @@ class SegmentedLog : public Journal {
   // one), and written_bytes_ then.
   std::atomic<uint64_t> replayed_bytes_{0};
   std::atomic<uint64_t> written_at_checkpoint_{0};
+  // Relaxed: statistics.
+  std::atomic<uint64_t> written_at_sync_{0};
+  std::atomic<int64_t> last_sync_ns_{0};
+  std::atomic<int64_t> last_checkpoint_ns_{0};
+  mutable JournalProbe probe_;
 
   // Held over a sync, so that two threads do not take each other's sync for done. Taken before mu_.
   Mutex sync_mu_ ABSL_ACQUIRED_BEFORE(mu_);

@@ -54,6 +54,7 @@ absl::StatusOr<OwnedRecord> SegmentedLog::Read(RecordPosition position) const {
   }
   auto record = DecodeRecord(bytes, &size);
   if (!record.ok()) {
+    probe_.corrupt->Add();
     return MakeError(
         absl::StatusCode::kDataLoss, "CORRUPT",
         absl::StrFormat("segment %d, offset %d: %s", segment, offset, record.status().message()));
@@ -115,6 +116,7 @@ void SegmentedLog::Maintain() {
   }
   absl::Status done;
   for (const Segment& segment : freed) done.Update(pool_.Recycle(segment.number));
+  probe_.cleaned->Add(freed.size() * options_.segment_bytes);
   const bool low = LooksLow();
   if (low != disk_low_.exchange(low, std::memory_order_relaxed)) {
     Log(low ? LogLevel::kWarning : LogLevel::kInfo, low ? "journal_disk_low" : "journal_disk_ok",
@@ -125,6 +127,7 @@ void SegmentedLog::Maintain() {
   if (!low && done.ok() && pool_.spares() == 0 && written_end_ > options_.segment_bytes / 2)
     done.Update(pool_.PrepareSpare());
   const std::string error(done.message());
+  if (!done.ok()) probe_.maintenance_errors->Add();
   if (!done.ok() && error != maintenance_error_)
     Log(LogLevel::kWarning, "journal_maintenance", {{"error", error}});
   maintenance_error_ = error;
@@ -219,6 +222,7 @@ absl::Status SegmentedLog::FinishCheckpoint(const CheckpointInfo& info, uint64_t
     }
     free_soon_ = true;
   }
+  last_checkpoint_ns_.store(NowNs(), std::memory_order_relaxed);
   replayed_bytes_.store(0, std::memory_order_relaxed);
   written_at_checkpoint_.store(written_at_begin, std::memory_order_relaxed);
   for (const CheckpointInfo& old : superfluous) {
@@ -236,7 +240,10 @@ JournalUsage SegmentedLog::Usage() const {
                                  written_at_checkpoint_.load(std::memory_order_relaxed);
   usage.disk_low = disk_low_.load(std::memory_order_relaxed);
   if (const auto space = fs_->Space(options_.dir); space.ok()) usage.free_bytes = space->free_bytes;
+  usage.last_sync_ns = last_sync_ns_.load(std::memory_order_relaxed);
+  usage.last_checkpoint_ns = last_checkpoint_ns_.load(std::memory_order_relaxed);
   MutexLock lock(&mu_);
+  usage.unsynced_bytes = active_.size() + usage.written_bytes - std::min(usage.written_bytes, written_at_sync_.load(std::memory_order_relaxed));
   usage.segments = table_.size();
   usage.live_bytes = table_.pinned_bytes();
   const uint64_t used = table_.used_bytes();

@@ -243,6 +243,7 @@ void WorkQueueImpl::ApplyLeases(uint32_t consumer_index, const LeaseRecord& reco
   for (size_t i = 0; i < record.leases.size(); ++i) {
     const uint32_t index = consumer.taken[i];
     Detach(index);
+    ProbeOf(*fold_.queue(fold_.tasks[index].queue)).Waited(now - fold_.tasks[index].due_ms);
     fold_.ApplyLease(index, record.leases[i], session, now);
     const TaskSlot& slot = fold_.tasks[index];
     CountState(slot.queue, TaskState::kReady, TaskState::kLeased, slot.len);
@@ -284,6 +285,7 @@ void WorkQueueImpl::SendAssignments(uint32_t consumer_index, const LeaseRecord& 
       NoteDescription(consumer.taken[i], submit);
     }
     assignment.task.payload = std::string(bytes.substr(submits[i].meta_bytes));
+    ProbeOf(*fold_.queue(slot.queue)).out->Add(assignment.task.payload.size());
     assignment.token = LeaseToken{slot.token};
     assignment.attempt = record.leases[i].attempt;
     assignment.deadline_ms = record.leases[i].deadline_ms;

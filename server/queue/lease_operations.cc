@@ -35,6 +35,13 @@ absl::StatusOr<uint32_t> WorkQueueImpl::FindLease(TaskId id, LeaseToken token) c
   return FindTask(id);
 }
 
+LeaseOutcome WorkQueueImpl::Noted(LeaseOp op, TaskId task, LeaseOutcome outcome) {
+  if (outcome.status.ok() || ErrorReason(outcome.status) != "LEASE_LOST") return outcome;
+  const uint32_t index = fold_.tasks.Find(task.value);
+  if (index != kNoIndex) ProbeOf(*fold_.queue(fold_.tasks[index].queue)).Stale(op);
+  return outcome;
+}
+
 LeaseOutcome WorkQueueImpl::CompleteOne(const Completion& item, int64_t now) {
   absl::StatusOr<uint32_t> found = FindLease(item.task, item.token);
   if (!found.ok()) return {found.status()};
@@ -132,6 +139,7 @@ LeaseOutcome WorkQueueImpl::ExtendOne(const Extension& item, int64_t now) {
   LeaseOutcome outcome{absl::OkStatus(), TaskState::kLeased};
   const int64_t ttl_ms = item.ttl_ms == 0 ? int64_t{slot.lease_ttl_s} * 1000 : item.ttl_ms;
   outcome.deadline_ms = ExtendTo(slot, ttl_ms, now, &outcome.final);
+  ProbeOf(*fold_.queue(slot.queue)).extended->Add();
   return outcome;
 }
 
@@ -213,7 +221,7 @@ void WorkQueueImpl::Complete(std::vector<Completion> items, SessionId session, i
   const absl::Status usable = Usable();
   std::vector<LeaseOutcome> outcomes;
   outcomes.reserve(items.size());
-  for (const Completion& item : items) outcomes.push_back(usable.ok() ? CompleteOne(item, now) : LeaseOutcome{usable});
+  for (const Completion& item : items) outcomes.push_back(usable.ok() ? Noted(LeaseOp::kComplete, item.task, CompleteOne(item, now)) : LeaseOutcome{usable});
   Answer(std::move(outcomes), true, std::move(done));
 }
 
@@ -223,7 +231,7 @@ void WorkQueueImpl::Fail(std::vector<Failure> items, SessionId session, int64_t 
   const absl::Status usable = Usable();
   std::vector<LeaseOutcome> outcomes;
   outcomes.reserve(items.size());
-  for (const Failure& item : items) outcomes.push_back(usable.ok() ? FailOne(item, now) : LeaseOutcome{usable});
+  for (const Failure& item : items) outcomes.push_back(usable.ok() ? Noted(LeaseOp::kFail, item.task, FailOne(item, now)) : LeaseOutcome{usable});
   Answer(std::move(outcomes), true, std::move(done));
 }
 
@@ -233,7 +241,7 @@ void WorkQueueImpl::Extend(std::vector<Extension> items, SessionId session, int6
   const absl::Status usable = Usable();
   std::vector<LeaseOutcome> outcomes;
   outcomes.reserve(items.size());
-  for (const Extension& item : items) outcomes.push_back(usable.ok() ? ExtendOne(item, now) : LeaseOutcome{usable});
+  for (const Extension& item : items) outcomes.push_back(usable.ok() ? Noted(LeaseOp::kExtend, item.task, ExtendOne(item, now)) : LeaseOutcome{usable});
   Answer(std::move(outcomes), false, std::move(done));
 }
 
@@ -244,7 +252,9 @@ void WorkQueueImpl::Release(std::vector<LeaseRef> items, SessionId session, int6
   std::vector<LeaseOutcome> outcomes;
   outcomes.reserve(items.size());
   bool wait = false;
-  for (const LeaseRef& item : items) outcomes.push_back(usable.ok() ? ReleaseOne(item, now, &wait) : LeaseOutcome{usable});
+  for (const LeaseRef& item : items) {
+    outcomes.push_back(usable.ok() ? Noted(LeaseOp::kRelease, item.task, ReleaseOne(item, now, &wait)) : LeaseOutcome{usable});
+  }
   Answer(std::move(outcomes), wait, std::move(done));
 }
 

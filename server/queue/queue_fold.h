@@ -19,6 +19,7 @@
 #include "server/model/queue_stats.h"
 #include "server/queue/dedupe_index.h"
 #include "server/queue/policy_table.h"
+#include "server/queue/probe.h"
 #include "server/queue/queue_observer.h"
 #include "server/queue/ready_queue.h"
 #include "server/queue/record_codec.h"
@@ -79,6 +80,7 @@ struct QueueEntry {
   bool active = false;                                  // is in the dispatcher's list
   uint64_t lost_attempts = 0;                           // attempts that failed but by the worker's word, in this process
   uint64_t first_ready = 0;                             // tasks that became READY for the first time in this process
+  QueueProbe* probe = nullptr;                          // made when first asked for
 
   void NoteLeased(LeasedSince lease, const TaskTable& tasks);
   void NoteDue(int64_t due_ms, uint32_t index, const TaskTable& tasks);

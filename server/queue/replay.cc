@@ -166,6 +166,7 @@ absl::Status WorkQueueImpl::RecoveryDone(int64_t now_ms) {
   for (const auto& entry : fold_.queues) {
     if (entry == nullptr) continue;
     entry->visible = true;
+    ProbeOf(*entry);
     entry->visible_totals = entry->totals;
     entry->live_tasks = 0;
     entry->live_bytes = 0;

@@ -248,6 +248,7 @@ void WorkQueueImpl::Prepare(TaskSpec spec, int64_t now, Prepared* prepared) {
     return;
   }
   QueueEntry& queue = **entry;
+  prepared->record.queue = queue.number;
   // The journal takes less than a queue made under larger segments.
   const uint64_t bytes_max = std::min(queue.config.payload_bytes_max, journal_->payload_bytes_max());
   if (spec.payload.size() > bytes_max) {
@@ -257,7 +258,6 @@ void WorkQueueImpl::Prepare(TaskSpec spec, int64_t now, Prepared* prepared) {
   }
   SubmitRecord& record = prepared->record;
   record.at_ms = now;
-  record.queue = queue.number;
   record.spec = std::move(spec);
   if (!record.spec.idempotency_key.empty()) {
     record.request_hash = RequestHash(record.spec);
@@ -271,6 +271,16 @@ void WorkQueueImpl::Prepare(TaskSpec spec, int64_t now, Prepared* prepared) {
   codec_.Encode(record, &prepared->meta);
   if (prepared->meta.size() > kRecordMetaMax) {
     prepared->status = BadField("counts, attributes and keys: more than 64 KiB in all");
+  }
+}
+
+void WorkQueueImpl::NoteRejected(const Prepared& prepared, uint64_t n) {
+  QueueEntry* entry = fold_.queue(prepared.record.queue);
+  const std::string reason = ErrorReason(prepared.status);
+  if (entry != nullptr) {
+    ProbeOf(*entry).Rejected(reason, n);
+  } else {
+    QueueProbe::CountRejected(QueueProbe::kOther, reason, n);
   }
 }
 
@@ -300,7 +310,9 @@ SubmitOutcome WorkQueueImpl::ApplyPrepared(Prepared& prepared, uint64_t id, Lsn 
     cache_.emplace(index, std::move(cached));
     slot.set(kCached);
   }
-  const SubmitOutcome outcome{TaskId{id}, false, slot.state};
+  QueueProbe& probe = ProbeOf(*fold_.queue(slot.queue));
+  probe.Submitted(payload.size());
+  const SubmitOutcome outcome{TaskId{id}, false, slot.state, probe.submit_seconds()};
   PushEffect(std::move(effect));
   return outcome;
 }
@@ -323,6 +335,7 @@ void WorkQueueImpl::SubmitBatch(std::vector<TaskSpec> specs, bool atomic, int64_
   absl::Status usable = UsableForNew();
   if (usable.ok()) usable = CheckBatch(specs);
   if (!usable.ok()) {
+    QueueProbe::CountRejected(QueueProbe::kOther, ErrorReason(usable), specs.size());
     done(usable);
     return;
   }
@@ -366,14 +379,24 @@ absl::StatusOr<SubmitOutcome> WorkQueueImpl::SubmitOne(TaskSpec spec, int64_t no
   Prepare(std::move(spec), now, &prepared);
   if (prepared.existing) {
     *wait |= prepared.existing_pending;
-    if (prepared.status.ok()) return prepared.outcome;
+    if (prepared.status.ok()) {
+      ProbeOf(*fold_.queue(prepared.record.queue)).deduplicated->Add();
+      return prepared.outcome;
+    }
   }
-  if (!prepared.status.ok()) return prepared.status;
+  if (!prepared.status.ok()) {
+    NoteRejected(prepared, 1);
+    return prepared.status;
+  }
   const uint64_t id = MakeId(fold_.next_counter);
   const RecordView view{RecordType::kSubmit, 0, id, prepared.meta, prepared.record.spec.payload};
   RecordPosition position;
   absl::StatusOr<Lsn> lsn = AppendRecords({&view, 1}, Purpose::kNewWork, &position);
-  if (!lsn.ok()) return lsn.status();
+  if (!lsn.ok()) {
+    prepared.status = lsn.status();
+    NoteRejected(prepared, 1);
+    return lsn.status();
+  }
   *wait = true;
   return ApplyPrepared(prepared, id, *lsn, position);
 }
@@ -390,10 +413,15 @@ absl::Status WorkQueueImpl::SubmitAtomic(std::vector<TaskSpec> specs, int64_t no
       if (!inserted) same[i] = it->second + 1;
     }
     Prepare(std::move(specs[i]), now, &prepared[i]);
-    if (!prepared[i].status.ok()) return prepared[i].status;
+    if (!prepared[i].status.ok()) {
+      NoteRejected(prepared[i], specs.size());
+      return prepared[i].status;
+    }
     if (same[i] != 0 && prepared[i].record.request_hash != prepared[same[i] - 1].record.request_hash) {
-      return MakeError(absl::StatusCode::kAlreadyExists, "IDEMPOTENCY_CONFLICT",
-                       "two tasks of the batch have one idempotency key");
+      prepared[i].status = MakeError(absl::StatusCode::kAlreadyExists, "IDEMPOTENCY_CONFLICT",
+                                     "two tasks of the batch have one idempotency key");
+      NoteRejected(prepared[i], specs.size());
+      return prepared[i].status;
     }
     *wait |= prepared[i].existing_pending;
     if (prepared[i].existing || same[i] != 0) continue;
@@ -404,7 +432,11 @@ absl::Status WorkQueueImpl::SubmitAtomic(std::vector<TaskSpec> specs, int64_t no
   Lsn lsn = 0;
   if (!views.empty()) {
     absl::StatusOr<Lsn> first = AppendRecords(views, Purpose::kNewWork, positions.data());
-    if (!first.ok()) return first.status();
+    if (!first.ok()) {
+      prepared.front().status = first.status();
+      NoteRejected(prepared.front(), specs.size());
+      return first.status();
+    }
     lsn = *first;
     *wait = true;
   }
@@ -413,8 +445,11 @@ absl::Status WorkQueueImpl::SubmitAtomic(std::vector<TaskSpec> specs, int64_t no
     if (same[i] != 0) {
       SubmitOutcome outcome = *(*results)[same[i] - 1];
       outcome.deduplicated = true;
+      outcome.submit_seconds = nullptr;
+      ProbeOf(*fold_.queue(prepared[i].record.queue)).deduplicated->Add();
       results->push_back(outcome);
     } else if (prepared[i].existing) {
+      ProbeOf(*fold_.queue(prepared[i].record.queue)).deduplicated->Add();
       results->push_back(prepared[i].outcome);
     } else {
       results->push_back(ApplyPrepared(prepared[i], views[written].id, lsn + written, positions[written]));

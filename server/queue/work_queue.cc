@@ -75,7 +75,10 @@ void WorkQueueImpl::RunEffects(Lsn lsn, const absl::Status& status) {
 
 void WorkQueueImpl::RunEffect(Effect& effect, const absl::Status& status) {
   if (status.ok()) {
-    if (effect.created_queue != 0) fold_.queue(effect.created_queue)->visible = true;
+    if (effect.created_queue != 0) {
+      fold_.queue(effect.created_queue)->visible = true;
+      ProbeOf(*fold_.queue(effect.created_queue));  // its series begin with 0
+    }
     for (const FoldEvent& event : effect.events) {
       if (QueueEntry* entry = fold_.queue(event.queue)) {
         entry->visible_totals[static_cast<size_t>(event.kind)] += event.n;
@@ -227,6 +230,30 @@ void WorkQueueImpl::SetEnd(uint32_t index, TaskState state, TaskRecord* record) 
   if (slot.dedupe != kNoIndex) record->dedupe_until_ms = record->at_ms + config.dedupe_window_ms;
 }
 
+QueueProbe& WorkQueueImpl::MakeProbe(QueueEntry& entry) {
+  const bool own = entry.number <= options_.metric_queues_max;
+  if (!own && other_probe_ != nullptr) return *(entry.probe = other_probe_);
+  entry.probe = probes_.emplace_back(std::make_unique<QueueProbe>(own ? entry.name : QueueProbe::kOther)).get();
+  if (!own) other_probe_ = entry.probe;
+  return *entry.probe;
+}
+
+void WorkQueueImpl::NoteRun(QueueProbe& probe, RecordType type, const TaskRecord& record, int64_t ms) {
+  const bool failed = record.reason == "error" || record.reason == "not_retryable" || record.reason == "max_attempts";
+  switch (type) {
+    case RecordType::kDone:
+      return probe.Ran(RunEnd::kCompleted, ms);
+    case RecordType::kCancel:
+      return probe.Ran(RunEnd::kCancelled, ms);
+    case RecordType::kRetry:
+    case RecordType::kDead:
+    case RecordType::kExpire:
+      return probe.Ran(failed ? RunEnd::kFailed : RunEnd::kLost, ms);
+    default:
+      return;  // given back
+  }
+}
+
 std::string WorkQueueImpl::DescriptionOf(uint32_t index) {
   const TaskSlot& slot = fold_.tasks[index];
   if (slot.state == TaskState::kLeased && slot.token >> 40 == epoch_) {
@@ -263,6 +290,8 @@ absl::Status WorkQueueImpl::Transition(uint32_t index, Change change) {
 
   const TaskSlot& slot = fold_.tasks[index];
   const uint32_t holder = slot.worker;
+  QueueProbe& probe = ProbeOf(*fold_.queue(slot.queue));
+  if (slot.state == TaskState::kLeased) NoteRun(probe, change.type, change.record, change.record.at_ms - slot.attempt_start());
   Effect effect;
   effect.lsn = *lsn;
   effect.index = index;
@@ -278,6 +307,7 @@ absl::Status WorkQueueImpl::Transition(uint32_t index, Change change) {
   fold_.ApplyTask(change.type, index, position, static_cast<uint32_t>(change.payload.size()), change.record);
   fold_.AddTotals(effect.events);
   effect.to = slot.state;
+  if (slot.terminal()) probe.Ended(change.record.at_ms - slot.submitted_ms, slot.attempts);
   effect.counts_state = !at_once;
   effect.hurried = !at_once;
   if (at_once) {

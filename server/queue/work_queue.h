@@ -24,6 +24,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "base/metrics.h"
 #include "base/random.h"
 #include "base/siphash.h"
 #include "server/journal/durable_queue.h"
@@ -46,6 +47,7 @@ struct WorkQueueOptions {
   int64_t session_grace_ms = 15'000;      // 0..300,000
   int64_t recovered_lease_ms = 30'000;    // a recovered lease ends at now + min(its TTL, this)
   uint64_t payload_cache_bytes = 256ULL << 20;
+  uint64_t metric_queues_max = 1000;      // queues with own metrics of their own; the rest shares those of "_other"
   QueueConfig queue_defaults;
 };
 
@@ -53,6 +55,8 @@ struct SubmitOutcome {
   TaskId id;
   bool deduplicated = false;
   TaskState state = TaskState::kUnspecified;
+  // Of a new task: whoever knows when the submit arrived observes how long it took. Any thread.
+  Histogram* submit_seconds = nullptr;
 };
 
 struct Completion {

@@ -166,6 +166,10 @@ class WorkQueueImpl : public WorkQueue {
   void Detach(uint32_t index);
   void Settle(uint32_t index);
   void SettleTerminal(uint32_t index);
+  QueueProbe& ProbeOf(QueueEntry& entry) { return entry.probe != nullptr ? *entry.probe : MakeProbe(entry); }
+  QueueProbe& MakeProbe(QueueEntry& entry);
+  // How the attempt ended by which `record` took the task out of LEASED.
+  static void NoteRun(QueueProbe& probe, RecordType type, const TaskRecord& record, int64_t ms);
   // Fills what every record of a task carries: queue, token, budgets.
   TaskRecord RecordOf(uint32_t index, int64_t now) const;
   void SetEnd(uint32_t index, TaskState state, TaskRecord* record) const;
@@ -199,6 +203,8 @@ class WorkQueueImpl : public WorkQueue {
   absl::StatusOr<SubmitOutcome> SubmitOne(TaskSpec spec, int64_t now, bool* wait);
   absl::Status SubmitAtomic(std::vector<TaskSpec> specs, int64_t now, std::vector<absl::StatusOr<SubmitOutcome>>* results,
                             bool* wait);
+  // The probe of the queue that it is for, as far as that is known.
+  void NoteRejected(const Prepared& prepared, uint64_t n);
   SubmitOutcome ApplyPrepared(Prepared& prepared, uint64_t id, Lsn lsn, RecordPosition position);
   absl::Status CheckFits(const QueueConfig& config) const;
   // Finds or makes (auto_create).
@@ -207,6 +213,7 @@ class WorkQueueImpl : public WorkQueue {
   uint64_t MakeId(uint64_t counter) const { return uint64_t{options_.shard} << 58 | counter; }
 
   // --- lease_operations.cc ---
+  LeaseOutcome Noted(LeaseOp op, TaskId task, LeaseOutcome outcome);
   absl::StatusOr<uint32_t> FindTask(TaskId id) const;
   absl::StatusOr<uint32_t> FindLease(TaskId id, LeaseToken token) const;
   LeaseOutcome CompleteOne(const Completion& item, int64_t now);
@@ -295,6 +302,8 @@ class WorkQueueImpl : public WorkQueue {
   absl::flat_hash_map<uint32_t, LeaseNote> lease_notes_;  // by task index; none where there is nothing to note
   absl::flat_hash_map<uint32_t, CachedSubmit> cache_;
   uint64_t cache_bytes_ = 0;
+  std::vector<std::unique_ptr<QueueProbe>> probes_;
+  QueueProbe* other_probe_ = nullptr;    // of queues without one of their own
   std::deque<uint64_t> terminal_order_;  // ids, oldest first; may name tasks that are gone
   uint64_t terminal_tasks_ = 0;
   int64_t evicted_ended_ms_ = 0;         // keys of tasks that ended up to here made room for others

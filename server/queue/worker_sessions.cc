@@ -85,7 +85,9 @@ void WorkQueueImpl::Heartbeat(SessionId id, int64_t now) {
     const int64_t ttl_ms = int64_t{slot.lease_ttl_s} * 1000;
     bool final = false;
     // A longer extension that was asked for stays.
-    if (slot.due_ms < now + ttl_ms) ExtendTo(slot, ttl_ms, now, &final);
+    if (slot.due_ms >= now + ttl_ms) continue;
+    ExtendTo(slot, ttl_ms, now, &final);
+    ProbeOf(*fold_.queue(slot.queue)).extended->Add();
   }
 }
 

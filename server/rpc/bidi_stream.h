@@ -62,8 +62,11 @@ class BidiStream : public grpc::ServerBidiReactor<Request, Response>,
       MutexLock lock(&mu_);
       slot = std::exchange(reading_, nullptr);
       if (!ok || closing_) {
+        // gRPC tells a message that does not parse from the end of the peer's writing by nothing else than what it left behind.
+        const bool broken = !ok && slot->request()->ByteSizeLong() > 0;
         ReleaseLocked(slot);
         reads_ended_ = true;
+        if (broken) CloseLocked(MakeError(absl::StatusCode::kInvalidArgument, "BAD_FIELD", "a message does not parse; text must be UTF-8"));
         SettleLocked();
         return;
       }

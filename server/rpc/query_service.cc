@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "base/errors.h"
+#include "server/promql/probe.h"
+#include "server/rpc/probe.h"
 #include "server/rpc/status_map.h"
 
 namespace wheelpit {
@@ -30,11 +32,13 @@ void LabelsToProto(const Labels& labels, google::protobuf::RepeatedPtrField<v1::
 grpc::ServerUnaryReactor* QueryService::Query(grpc::CallbackServerContext* context, const v1::QueryRequest* request,
                                               v1::QueryResponse* response) {
   if (absl::Status status = rpc_->CheckServing(); !status.ok()) return Answer(context, status);
+  const int64_t began_ns = rpc_->clock->MonotonicNanos();
   const int64_t now = rpc_->clock->NowMs();
   const int64_t at = request->time_at_ms() == 0 ? now : std::min(now, request->time_at_ms());
   const UnknownPolicy policy = request->unknown() == v1::UNKNOWN_POLICY_OMIT ? UnknownPolicy::kOmit : UnknownPolicy::kFail;
   const WindowEnd end = request->open_window() ? WindowEnd::kNow : WindowEnd::kWholeSecond;
   absl::StatusOr<QueryResult> result = rpc_->query->QueryAt(request->query(), at, now, policy, end);
+  PromqlProbe::QuerySeconds()->Observe(RpcProbe::Seconds(began_ns, rpc_->clock->MonotonicNanos()));
   if (!result.ok()) return Answer(context, result.status());
   response->set_evaluated_at_ms(result->evaluated_at_ms);
   for (std::string& info : result->infos) response->add_infos(std::move(info));

@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/errors.h"
+#include "server/queue/probe.h"
+#include "server/rpc/probe.h"
 #include "server/rpc/status_map.h"
 #include "server/rpc/submit_stream.h"
 #include "server/rpc/task_codec.h"
@@ -31,6 +33,11 @@ absl::Status CheckBatchSize(int items) {
 grpc::ServerUnaryReactor* Refuse(grpc::ServerUnaryReactor* reactor, const absl::Status& status) {
   reactor->Finish(ToGrpcStatus(status));
   return reactor;
+}
+
+grpc::ServerUnaryReactor* RefuseTasks(grpc::ServerUnaryReactor* reactor, uint64_t tasks, const absl::Status& status) {
+  QueueProbe::CountRejected(QueueProbe::kOther, ErrorReason(status), tasks);
+  return Refuse(reactor, status);
 }
 
 // Requests live until Finish and only this handler sees them: what they own may be moved out.
@@ -86,12 +93,14 @@ void QueueService::EndWaits() {
 grpc::ServerUnaryReactor* QueueService::Submit(grpc::CallbackServerContext* context, const v1::SubmitRequest* request,
                                                v1::SubmitResponse* response) {
   auto* reactor = context->DefaultReactor();
-  if (absl::Status status = rpc_->CheckNewWork(); !status.ok()) return Refuse(reactor, status);
+  const int64_t began_ns = rpc_->clock->MonotonicNanos();
+  if (absl::Status status = rpc_->CheckNewWork(); !status.ok()) return RefuseTasks(reactor, 1, status);
   TaskSpec spec;
-  if (absl::Status status = SpecFromProto(request->task(), *rpc_->store, &spec); !status.ok()) return Refuse(reactor, status);
+  if (absl::Status status = SpecFromProto(request->task(), *rpc_->store, &spec); !status.ok()) return RefuseTasks(reactor, 1, status);
   spec.payload = std::move(*Mutable(request)->mutable_task()->mutable_payload());
-  rpc_->engine->Post([rpc = rpc_, reactor, spec = std::move(spec), response]() mutable {
-    rpc->queue->Submit(std::move(spec), rpc->clock->NowMs(), [reactor, response](absl::StatusOr<SubmitOutcome> outcome) {
+  rpc_->engine->Post([rpc = rpc_, reactor, spec = std::move(spec), response, began_ns]() mutable {
+    rpc->queue->Submit(std::move(spec), rpc->clock->NowMs(), [rpc, reactor, response, began_ns](absl::StatusOr<SubmitOutcome> outcome) {
+      ObserveSubmit(outcome, RpcProbe::Seconds(began_ns, rpc->clock->MonotonicNanos()));
       if (outcome.ok()) {
         response->set_id(FormatTaskId(outcome->id));
         response->set_deduplicated(outcome->deduplicated);
@@ -106,20 +115,27 @@ grpc::ServerUnaryReactor* QueueService::Submit(grpc::CallbackServerContext* cont
 grpc::ServerUnaryReactor* QueueService::SubmitBatch(grpc::CallbackServerContext* context, const v1::SubmitBatchRequest* request,
                                                     v1::SubmitBatchResponse* response) {
   auto* reactor = context->DefaultReactor();
-  if (absl::Status status = rpc_->CheckNewWork(); !status.ok()) return Refuse(reactor, status);
-  if (absl::Status status = CheckBatchSize(request->tasks_size()); !status.ok()) return Refuse(reactor, status);
+  const int64_t began_ns = rpc_->clock->MonotonicNanos();
+  const auto tasks = static_cast<uint64_t>(request->tasks_size());
+  if (absl::Status status = rpc_->CheckNewWork(); !status.ok()) return RefuseTasks(reactor, tasks, status);
+  if (absl::Status status = CheckBatchSize(request->tasks_size()); !status.ok()) return RefuseTasks(reactor, tasks, status);
   SubmitPlan plan(rpc_->store);
   for (v1::TaskSpec& task : *Mutable(request)->mutable_tasks()) plan.Add(&task);
   if (plan.payload_bytes() > kSubmitBytesMax) {
-    return Refuse(reactor, MakeError(absl::StatusCode::kInvalidArgument, "BATCH_TOO_LARGE",
-                                     absl::StrCat("the batch has ", plan.payload_bytes(), " bytes of payload, limit ", kSubmitBytesMax)));
+    return RefuseTasks(reactor, tasks,
+                       MakeError(absl::StatusCode::kInvalidArgument, "BATCH_TOO_LARGE",
+                                 absl::StrCat("the batch has ", plan.payload_bytes(), " bytes of payload, limit ", kSubmitBytesMax)));
   }
-  if (request->atomic() && !plan.first_error().ok()) return Refuse(reactor, plan.first_error());
-  rpc_->engine->Post([rpc = rpc_, reactor, plan = std::move(plan), atomic = request->atomic(), response]() mutable {
-    auto done = [reactor, response](SubmitPlan& finished, absl::StatusOr<std::vector<absl::StatusOr<SubmitOutcome>>> outcomes) {
+  if (request->atomic() && !plan.first_error().ok()) return RefuseTasks(reactor, tasks, plan.first_error());
+  rpc_->engine->Post([rpc = rpc_, reactor, plan = std::move(plan), atomic = request->atomic(), response, began_ns]() mutable {
+    auto done = [rpc, reactor, response, began_ns](SubmitPlan& finished, absl::StatusOr<std::vector<absl::StatusOr<SubmitOutcome>>> outcomes) {
       if (!outcomes.ok()) return reactor->Finish(ToGrpcStatus(outcomes.status()));
       finished.Fill(std::move(outcomes));
-      for (const auto& outcome : finished.outcomes()) SubmitResultToProto(outcome, response->add_results());
+      const double seconds = RpcProbe::Seconds(began_ns, rpc->clock->MonotonicNanos());
+      for (const auto& outcome : finished.outcomes()) {
+        ObserveSubmit(outcome, seconds);
+        SubmitResultToProto(outcome, response->add_results());
+      }
       reactor->Finish(grpc::Status::OK);
     };
     std::vector<TaskSpec> specs = std::move(plan.specs());

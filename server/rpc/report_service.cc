@@ -5,6 +5,7 @@
 
 #include "base/errors.h"
 #include "server/rpc/bidi_stream.h"
+#include "server/rpc/probe.h"
 #include "server/rpc/report_codec.h"
 
 namespace wheelpit {
@@ -12,6 +13,21 @@ namespace {
 
 // A batch of 1,000 samples parses into about 30 KB.
 constexpr size_t kBlockBytes = 40 << 10;
+
+// Engine thread. Apply, with its own duration and the time to its ack observed.
+void ApplyTimed(const RpcContext& rpc, wheelpit::ReportStream& stream, ReportBatch batch, int64_t received_ms, int64_t received_ns,
+                wheelpit::ReportStream::AckDone done) {
+  const Clock* const clock = rpc.clock;
+  const int64_t began_ns = clock->MonotonicNanos();
+  stream.Apply(std::move(batch), received_ms, [clock, received_ns, done = std::move(done)](absl::StatusOr<BatchAck> ack) mutable {
+    if (ack.ok()) {
+      RpcProbe& probe = RpcProbe::Get();
+      (ack->durable ? probe.ack_durable : probe.ack_applied)->Observe(RpcProbe::Seconds(received_ns, clock->MonotonicNanos()));
+    }
+    done(std::move(ack));
+  });
+  RpcProbe::Get().apply_seconds->Observe(RpcProbe::Seconds(began_ns, clock->MonotonicNanos()));
+}
 
 // One reporter's connection.
 class ReportReactor final : public BidiStream<v1::ReportRequest, v1::ReportResponse> {
@@ -28,8 +44,8 @@ class ReportReactor final : public BidiStream<v1::ReportRequest, v1::ReportRespo
 
  private:
   void OnRequest(Slot* slot) override {
-    rpc_->engine->Post([self = Self(), slot, received_ms = rpc_->clock->NowMs()] {
-      const bool owes = self->Handle(*slot->request(), received_ms);
+    rpc_->engine->Post([self = Self(), slot, received_ms = rpc_->clock->NowMs(), received_ns = rpc_->clock->MonotonicNanos()] {
+      const bool owes = self->Handle(*slot->request(), received_ms, received_ns);
       MutexLock lock(&self->mu_);
       // Paid already if the answer came at once: the request itself keeps the stream open until here.
       if (owes) self->OweLocked();
@@ -64,7 +80,7 @@ class ReportReactor final : public BidiStream<v1::ReportRequest, v1::ReportRespo
 
   // --- engine thread ---
   // True if Acked() is called for it, now or later.
-  bool Handle(const v1::ReportRequest& request, int64_t received_ms) {
+  bool Handle(const v1::ReportRequest& request, int64_t received_ms, int64_t received_ns) {
     if (ended_) return false;
     if (stream_ == nullptr) {
       Open(request, received_ms);
@@ -72,8 +88,8 @@ class ReportReactor final : public BidiStream<v1::ReportRequest, v1::ReportRespo
     }
     switch (request.message_case()) {
       case v1::ReportRequest::kBatch:
-        stream_->Apply(BatchFromProto(request.batch()), received_ms,
-                       [self = Self()](absl::StatusOr<BatchAck> ack) { self->Acked(std::move(ack)); });
+        ApplyTimed(*rpc_, *stream_, BatchFromProto(request.batch()), received_ms, received_ns,
+                   [self = Self()](absl::StatusOr<BatchAck> ack) { self->Acked(std::move(ack)); });
         return true;
       case v1::ReportRequest::kGoodbye:
         stream_->Goodbye(request.goodbye().drained(), received_ms,
@@ -153,6 +169,7 @@ class UnaryReport : public std::enable_shared_from_this<UnaryReport> {
 
   void Start() {
     received_ms_ = rpc_->clock->NowMs();
+    received_ns_ = rpc_->clock->MonotonicNanos();
     rpc_->engine->Post([self = shared_from_this()] { self->Open(); });
   }
 
@@ -166,7 +183,7 @@ class UnaryReport : public std::enable_shared_from_this<UnaryReport> {
     stream_ = *std::move(opened);
     HelloAckToProto(outcome, *rpc_, response_->mutable_hello_ack());
     if (!request_->has_batch()) return Goodbye();
-    stream_->Apply(BatchFromProto(request_->batch()), received_ms_, [self = shared_from_this()](absl::StatusOr<BatchAck> ack) {
+    ApplyTimed(*rpc_, *stream_, BatchFromProto(request_->batch()), received_ms_, received_ns_, [self = shared_from_this()](absl::StatusOr<BatchAck> ack) {
       if (!ack.ok()) return self->reactor_->Finish(ToGrpcStatus(ack.status()));
       MergeAck(*std::move(ack), self->response_->mutable_ack());
       self->Goodbye();
@@ -186,6 +203,7 @@ class UnaryReport : public std::enable_shared_from_this<UnaryReport> {
   const v1::UnaryReportRequest* const request_;
   v1::UnaryReportResponse* const response_;
   int64_t received_ms_ = 0;
+  int64_t received_ns_ = 0;
   std::unique_ptr<ReportStream> stream_;
 };
 

@@ -4,7 +4,9 @@
 #include "base/errors.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
+#include "server/promql/probe.h"
 #include "server/rpc/admin_service.h"
+#include "server/rpc/probe.h"
 #include "server/rpc/query_service.h"
 #include "server/rpc/queue_service.h"
 #include "server/rpc/report_service.h"
@@ -32,7 +34,11 @@ RpcServer::RpcServer(RpcContext* context)
       queue_(std::make_unique<QueueService>(context, &hub_)),
       report_(std::make_unique<ReportService>(context, &hub_)),
       query_(std::make_unique<QueryService>(context)),
-      admin_(std::make_unique<AdminService>(context)) {}
+      admin_(std::make_unique<AdminService>(context)) {
+  // Their series begin with 0.
+  RpcProbe::Get();
+  PromqlProbe::QuerySeconds();
+}
 
 RpcServer::~RpcServer() {
   if (server_ != nullptr) Shutdown(absl::ZeroDuration());

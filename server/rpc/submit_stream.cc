@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/errors.h"
+#include "server/rpc/probe.h"
 
 namespace wheelpit {
 namespace {
@@ -35,7 +36,7 @@ void SubmitStream::OnRequest(Slot* slot) {
       return FinishedLocked(slot);
     }
     if (waiting_ == nullptr) {
-      waiting_ = std::make_shared<Group>(rpc_->store);
+      waiting_ = std::make_shared<Group>(rpc_->store, rpc_->clock->MonotonicNanos());
       post = true;
     }
     bytes_ += request->task().payload().size();
@@ -73,6 +74,8 @@ void SubmitStream::SubmitOnEngine() {
 
 void SubmitStream::GroupDone(const std::shared_ptr<Group>& group, absl::StatusOr<std::vector<absl::StatusOr<SubmitOutcome>>> outcomes) {
   group->plan.Fill(std::move(outcomes));
+  const double seconds = RpcProbe::Seconds(group->began_ns, rpc_->clock->MonotonicNanos());
+  for (const auto& outcome : group->plan.outcomes()) ObserveSubmit(outcome, seconds);
   MutexLock lock(&mu_);
   group->done = true;
   FlushLocked();

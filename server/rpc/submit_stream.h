@@ -25,8 +25,9 @@ class SubmitStream final : public BidiStream<v1::SubmitStreamRequest, v1::Submit
  private:
   // Tasks that go to the engine together.
   struct Group {
-    explicit Group(const SeriesStore* store) : plan(store) {}
+    Group(const SeriesStore* store, int64_t now_ns) : plan(store), began_ns(now_ns) {}
     SubmitPlan plan;
+    const int64_t began_ns;  // arrival of its first task
     bool taken = false;  // by the engine
     bool done = false;
   };

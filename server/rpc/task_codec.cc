@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "base/errors.h"
 #include "server/ingest/families.h"
+#include "server/queue/probe.h"
 #include "server/rpc/status_map.h"
 
 namespace wheelpit {
@@ -121,6 +122,7 @@ void SubmitPlan::Add(v1::TaskSpec* proto) {
   payload_bytes_ += proto->payload().size();
   outcomes_.push_back(status.ok() ? absl::UnknownError("no outcome") : status);
   if (!status.ok()) {
+    QueueProbe::CountRejected(QueueProbe::kOther, ErrorReason(status));
     first_error_.Update(status);
     return;
   }
@@ -285,7 +287,7 @@ void ScalingToProto(const QueueConfig& config, v1::QueueConfig* out) {
 absl::StatusOr<QueueConfig> ConfigFromProto(const v1::QueueConfig& proto, const QueueConfig& defaults) {
   // Accepting them would promise what nothing keeps.
   const std::pair<const char*, bool> unsupported[] = {
-      {"fairness_weights", !proto.fairness_weights().empty()}, {"starvation_share", proto.has_starvation_share()},
+      {"fairness_weights", !proto.fairness_weights().empty()}, {"starvation_share", proto.has_starvation_share() && proto.starvation_share() != 16},
       {"max_in_flight", proto.max_in_flight() != 0},           {"max_in_flight_per_key", proto.max_in_flight_per_key() != 0},
       {"dispatch_rate", proto.dispatch_rate() != 0},           {"submit_rate", proto.submit_rate() != 0}};
   for (const auto& [field, set] : unsupported) {

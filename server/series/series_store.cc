@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/errors.h"
 #include "server/series/name_rules.h"
+#include "server/series/probe.h"
 
 namespace wheelpit {
 namespace {
@@ -33,6 +34,7 @@ struct Key {
 };
 
 absl::Status LimitError(absl::string_view which, size_t limit) {
+  SeriesProbe::Get().LimitHit(which);
   return MakeError(absl::StatusCode::kResourceExhausted, "SERIES_LIMIT",
                    absl::StrCat("series limit ", which, "=", limit, " reached"));
 }
@@ -145,7 +147,9 @@ struct SeriesStore::Rep {
   int64_t history_start_ms = 0;
 };
 
-SeriesStore::SeriesStore(const SeriesLimits& limits) : limits_(limits), rep_(std::make_unique<Rep>()) {}
+SeriesStore::SeriesStore(const SeriesLimits& limits) : limits_(limits), rep_(std::make_unique<Rep>()) {
+  SeriesProbe::Get();  // its series begin with 0
+}
 SeriesStore::~SeriesStore() = default;
 
 SeriesStore::ReadLock::ReadLock(const SeriesStore& store) : store_(store) { store.mu_.ReaderLock(); }

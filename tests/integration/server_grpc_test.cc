@@ -2,6 +2,9 @@
 #include <signal.h>
 
 #include <atomic>
+#include <cmath>
+#include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <thread>
@@ -183,6 +186,122 @@ TEST_F(ServerGrpcTest, SigtermUnderLoadAnswersEverythingItHasTaken) {
   // A drain waits for its answers, so what exists was also told.
   EXPECT_EQ(info.totals().submitted(), tasks);
   EXPECT_EQ(info.counts().ready(), tasks);
+}
+
+// Whatever a client sends: an answer that says what was wrong, a server that goes on, and one that starts again.
+TEST_F(ServerGrpcTest, NoMessageTakesTheServerDown) {
+  auto server = MakeServer();
+  ASSERT_TRUE(server->Start().ok()) << server->output();
+  const auto queue = v1::QueueService::NewStub(Connect(*server));
+  const auto reports = v1::ReportService::NewStub(Connect(*server));
+  const auto submit = [&](const std::function<void(v1::TaskSpec*)>& change) {
+    v1::SubmitRequest request = Task("");
+    change(request.mutable_task());
+    v1::SubmitResponse response;
+    grpc::ClientContext context;
+    return queue->Submit(&context, request, &response);
+  };
+  // Bytes that are no text do not even parse.
+  EXPECT_FALSE(submit([](v1::TaskSpec* t) { t->set_idempotency_key("\xff"); }).ok());
+  EXPECT_FALSE(submit([](v1::TaskSpec* t) { t->set_content_type("\xed\xa0\x80"); }).ok());
+  EXPECT_FALSE(submit([](v1::TaskSpec* t) { (*t->mutable_attributes())["\xff"] = "v"; }).ok());
+  EXPECT_TRUE(submit([](v1::TaskSpec* t) { (*t->mutable_attributes())["k"] = std::string("a\0b", 3); }).ok());
+  EXPECT_TRUE(submit([](v1::TaskSpec* t) { t->set_payload(std::string("\xff\0\xfe", 3)); }).ok());
+  const int64_t most = std::numeric_limits<int64_t>::max(), least = std::numeric_limits<int64_t>::min();
+  for (const int64_t value : {most, least}) {
+    EXPECT_EQ(submit([=](v1::TaskSpec* t) { t->set_delay_ms(value); }).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(submit([=](v1::TaskSpec* t) { t->set_not_before_at_ms(value); }).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(submit([=](v1::TaskSpec* t) { t->set_expire_at_ms(value); }).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(submit([=](v1::TaskSpec* t) { t->set_lease_ttl_ms(value); }).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(submit([=](v1::TaskSpec* t) { t->set_attempt_timeout_ms(value); }).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(submit([=](v1::TaskSpec* t) { t->mutable_backoff()->set_initial_ms(value); }).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  }
+  const double nan = std::nan(""), inf = std::numeric_limits<double>::infinity();
+  for (const double value : {nan, inf, -inf, -1.0, 1e300}) {
+    EXPECT_EQ(submit([=](v1::TaskSpec* t) { t->mutable_backoff()->set_multiplier(value); }).error_code(), grpc::StatusCode::INVALID_ARGUMENT) << value;
+  }
+  EXPECT_EQ(submit([](v1::TaskSpec* t) { for (int i = 0; i < 10'000; ++i) (*t->mutable_attributes())[absl::StrCat(i)] = "v"; }).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(submit([](v1::TaskSpec* t) { t->set_trace_context(std::string(1 << 20, 't')); }).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(submit([](v1::TaskSpec* t) { t->set_payload(std::string(20 << 20, 'p')); }).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+
+  v1::UnaryReportRequest report;
+  report.mutable_hello()->set_reporter_id("hostile");
+  report.mutable_hello()->set_incarnation(1);
+  v1::Batch* batch = report.mutable_batch();
+  batch->set_seq(1);
+  batch->set_interval_ms(most);
+  batch->set_age_ms(most);
+  const auto series = [&](const std::string& family) {
+    v1::SeriesDef* def = batch->add_series();
+    def->set_ref(static_cast<uint32_t>(batch->series_size()));
+    def->set_family(family);
+    return def;
+  };
+  v1::SeriesDef* many = series("many_total");
+  for (int i = 0; i < 10'000; ++i) many->add_labels()->set_name(absl::StrCat("l", i));
+  v1::SeriesDef* large = series("large_total");
+  large->add_labels()->set_name("l");
+  large->mutable_labels(0)->set_value(std::string(500'000, 'v'));
+  v1::SeriesDef* nul = series("nul_total");
+  nul->add_labels()->set_name("l");
+  nul->mutable_labels(0)->set_value(std::string("a\0b", 3));
+  series(std::string(100'000, 'n'));
+  for (uint32_t ref = 1; ref <= 4; ++ref) {
+    batch->add_counter_refs(ref);
+    batch->add_counter_values(std::numeric_limits<uint64_t>::max());
+  }
+  for (const double value : {nan, inf, -1.0}) {
+    batch->add_fraction_refs(3);
+    batch->add_fraction_values(value);
+  }
+  batch->add_counter_refs(4'000'000'000);
+  batch->add_counter_values(1);
+  v1::UnaryReportResponse answer;
+  {
+    grpc::ClientContext context;
+    const grpc::Status status = reports->Report(&context, report, &answer);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+  }
+  std::vector<std::string> reasons;
+  for (const v1::Reject& reject : answer.ack().rejects()) reasons.push_back(reject.reason());
+  EXPECT_THAT(reasons, testing::UnorderedElementsAre("TOO_MANY_LABELS", "BAD_LABEL_VALUE", "BAD_METRIC_NAME", "UNKNOWN_REF", "BAD_VALUE",
+                                                     "BAD_VALUE", "BAD_VALUE"));
+  {
+    grpc::ClientContext context;
+    batch->set_seq(2);
+    batch->mutable_series(1)->mutable_labels(0)->set_value(std::string(2 << 20, 'v'));
+    const grpc::Status status = reports->Report(&context, report, &answer);
+    EXPECT_EQ(DetailsOf(status).reason, "BATCH_TOO_LARGE") << status.error_message();
+  }
+  {
+    grpc::ClientContext context;
+    report.mutable_hello()->set_reporter_id("\xff");
+    EXPECT_FALSE(reports->Report(&context, report, &answer).ok());
+  }
+  // A stream that is sent nonsense ends, with an error.
+  {
+    grpc::ClientContext context;
+    auto stream = queue->Work(&context);
+    v1::WorkRequest request;
+    request.mutable_hello()->set_worker_id("\xff");
+    request.mutable_hello()->add_queues()->set_name("q");
+    stream->Write(request);
+    v1::WorkResponse response;
+    while (stream->Read(&response)) {
+    }
+    const grpc::Status status = stream->Finish();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(DetailsOf(status).reason, "BAD_FIELD") << status.error_message();
+  }
+  server->Kill();
+  ASSERT_TRUE(server->Start().ok()) << server->output();
+  v1::GetQueueRequest get;
+  get.set_name("q");
+  v1::QueueInfo info;
+  grpc::ClientContext context;
+  ASSERT_TRUE(v1::AdminService::NewStub(Connect(*server))->GetQueue(&context, get, &info).ok());
+  EXPECT_EQ(info.counts().ready(), 2u);
 }
 
 TEST_F(ServerGrpcTest, ALowDiskRefusesSubmitsWithAReasonAndTheRestGoesOn) {

@@ -37,6 +37,7 @@ class FakeHttpBackend : public HttpBackend {
     return view;
   }
   int64_t NowMs() const override { return 1'700'000'000'500; }
+  int64_t MonotonicNanos() const override { return 1; }
 
   absl::Status ready;
   absl::Status submit_error;
