@@ -75,7 +75,7 @@ struct Pending {
   std::vector<SeriesId> created;
   std::vector<SeriesId> changed;
   std::vector<SeriesId> gone;
-  std::vector<bool> is_changed;  // by id
+  std::vector<uint8_t> is_changed;  // by id
 };
 
 class RealPageCache final : public PageCache {
@@ -101,7 +101,15 @@ class RealPageCache final : public PageCache {
   }
   void SeriesChangedMany(const SeriesStore&, absl::Span<const SeriesId> ids) override {
     MutexLock lock(&pending_mu_);
-    for (const SeriesId id : ids) NoteChanged(id);
+    // Where reports are hot nearly all are noted already.
+    const uint8_t* marks = pending_.is_changed.data();
+    size_t marked = pending_.is_changed.size();
+    for (const SeriesId id : ids) {
+      if (id < marked && marks[id] != 0) [[likely]] continue;
+      NoteChanged(id);
+      marks = pending_.is_changed.data();
+      marked = pending_.is_changed.size();
+    }
   }
   void SeriesGone(const Series& series) override {
     MutexLock lock(&pending_mu_);
@@ -123,8 +131,8 @@ class RealPageCache final : public PageCache {
 
   void NoteChanged(SeriesId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(pending_mu_) {
     if (id >= pending_.is_changed.size()) pending_.is_changed.resize(id + id / 2 + 64);
-    if (pending_.is_changed[id]) return;
-    pending_.is_changed[id] = true;
+    if (pending_.is_changed[id] != 0) return;
+    pending_.is_changed[id] = 1;
     pending_.changed.push_back(id);
   }
   void Update() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
