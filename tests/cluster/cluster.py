@@ -17,6 +17,7 @@ import ctypes
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -132,7 +133,10 @@ class Cluster:
         for n in range(1, 56):
             bridge = "wpbr%d" % n
             if subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], stderr=subprocess.DEVNULL).returncode == 0:
-                self.data.update(bridge=bridge, net="10.%d" % (199 + n))
+                # Its name is free for others as soon as the kubelet has removed it, so it carries a sign that it is ours.
+                claim = "wheelpit " + secrets.token_hex(8)
+                subprocess.run(["ip", "link", "set", "dev", bridge, "alias", claim], check=True)
+                self.data.update(bridge=bridge, claim=claim, net="10.%d" % (199 + n))
                 subprocess.run(["ip", "addr", "replace", self.host + "/16", "dev", bridge], check=True)
                 subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
                 return
@@ -270,9 +274,7 @@ class Cluster:
         for name in [n for n in self.data["processes"] if n not in ORDER] + list(reversed(ORDER)):
             # The kubelet ends its pods and clears its namespaces and bridge.
             self.stop(name, patience=40 if name == "process-kubelet" else 3)
-        bridge = self.data.get("bridge")
-        if bridge:
-            self.clear_network(bridge)
+        self.clear_network()
         self.clear_mount_points()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -283,9 +285,17 @@ class Cluster:
                 with contextlib.suppress(OSError):
                     os.unlink(path) if os.path.isfile(path) else os.rmdir(path)
 
-    @staticmethod
-    def clear_network(bridge):
-        """What a killed kubelet left."""
+    def holds_bridge(self):
+        if "bridge" not in self.data:
+            return False
+        shown = subprocess.run(["ip", "-j", "link", "show", "dev", self.data["bridge"]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        return shown.returncode == 0 and json.loads(shown.stdout)[0].get("ifalias") == self.data["claim"]
+
+    def clear_network(self):
+        """What a killed kubelet left; one that ended by itself cleared everything, and its bridge's name may be another instance's by now."""
+        if not self.holds_bridge():
+            return
+        bridge = self.data["bridge"]
         with contextlib.suppress(OSError):
             for entry in os.listdir("/run/netns"):
                 if entry.startswith(bridge + "-"):
