@@ -104,6 +104,11 @@ void Worker::Drop(TaskId id) {
   held_.erase(std::remove_if(held_.begin(), held_.end(), [&](const LeaseRef& l) { return l.task == id; }), held_.end());
 }
 
+bool Worker::IsHeld(const LeaseRef& lease) const {
+  return std::any_of(held_.begin(), held_.end(),
+                     [&](const LeaseRef& l) { return l.task == lease.task && l.token.value == lease.token.value; });
+}
+
 void Worker::Take(const Assignment& a) {
   c_.history->Assigned(a, c_.world->now());
   Drop(a.task.id);
@@ -155,7 +160,8 @@ LeaseRef Worker::Pick() {
 void Worker::Complete(LeaseRef lease) {
   Completion item{lease.task, lease.token, absl::StrCat("result of ", FormatTaskId(lease.task), " by ", lease.token.value), "text/plain"};
   const uint64_t known = c_.history->TokenNow(lease.task);
-  Drop(lease.task);
+  // Careless use of an old token leaves what is held of the same task since then.
+  if (IsHeld(lease)) Drop(lease.task);
   c_.world->queue().Complete({item}, connected() ? session_ : 0, c_.world->now(), [this, item, known](std::vector<LeaseOutcome> r) {
     if (r[0].status.ok()) c_.history->OperationOk(LeaseOp::kComplete, item.task, item.token.value, known, &item);
   });

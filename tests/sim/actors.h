@@ -71,6 +71,7 @@ class Worker : public WorkerChannel {
   void Extend(LeaseRef lease);
   void Release(LeaseRef lease);
   void Drop(TaskId id);
+  bool IsHeld(const LeaseRef& lease) const;
   LeaseRef Pick();
 
   Context& c_;

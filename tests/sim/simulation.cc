@@ -210,7 +210,8 @@ void Simulation::Step() {
 }
 
 void Simulation::CheckReads() {
-  if (!world_.alive()) return;
+  // A planted fault may have cut the power meanwhile, even during the start: who reads then hears nothing, and the next step restarts.
+  if (!world_.alive() || world_.disk().power_is_off()) return;
   for (TaskId id : history_.Known()) {
     history_.CheckRead(id, world_.queue().GetTask(id, {.payload = true, .result = true}, world_.now()));
   }

@@ -82,7 +82,11 @@ void TaskHistory::Assigned(const Assignment& a, int64_t now) {
   restart_of_assign_[a.task.id.value] = restarts_;
   fact.token = fact.fence = a.token.value;
   fact.attempt = a.attempt;
-  fact.lease_holds_until = now + a.lease_ttl_ms;
+  // It counts from the grant: an assignment that waited for its sync (lease_sync) comes with less than its ttl left.
+  fact.lease_holds_until = a.deadline_ms;
+  if (a.deadline_ms > now + a.lease_ttl_ms) {
+    Violation(absl::StrCat("I11: ", name, " was leased for ", a.deadline_ms - now, " ms, more than its ttl"));
+  }
 }
 
 void TaskHistory::OperationOk(LeaseOp op, TaskId id, uint64_t token, uint64_t token_at_invoke, const Completion* completion) {
