@@ -59,7 +59,8 @@ int RunReport(const std::vector<std::string>& args) {
                             : reporter_id;
   options.interval = absl::Milliseconds(100);
   options.goodbye_timeout = absl::Seconds(1);
-  options.gauges_stay = true;
+  // Without a goodbye a counter would have a silent reporter, and its rate would be unknown.
+  options.gauges_stay = gauge;
   std::atomic<bool> rejected{false};
   options.on_reject = [&rejected](const ReporterOptions::Reject& reject) {
     rejected = true;
