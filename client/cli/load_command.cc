@@ -40,7 +40,11 @@ struct LoadFlags {
 
 std::atomic<bool> stop_asked{false};
 
-void OnSignal(int) { stop_asked = true; }
+// The second one ends it at once.
+void OnSignal(int number) {
+  stop_asked = true;
+  signal(number, SIG_DFL);
+}
 
 void Declare(OptionTable* table, LoadFlags* f, LoadOptions* o) {
   table->AddDouble("arrival_rate", &f->arrival_rate, "requests a second at the start",
@@ -70,6 +74,7 @@ void Print(const LoadSummary& s, bool json) {
     const Json line = {{"arrivals", s.arrivals},
                        {"acknowledged", s.acknowledged},
                        {"failed", s.failed},
+                       {"unsent", s.unsent},
                        {"first_error", s.first_error},
                        {"seconds", s.seconds},
                        {"latency_p50_ms", s.latency_p50_ms},
@@ -83,6 +88,7 @@ void Print(const LoadSummary& s, bool json) {
       "%.1f\n",
       s.arrivals, s.seconds, s.acknowledged, s.failed, s.latency_p50_ms, s.latency_p99_ms,
       s.latency_max_ms);
+  if (s.unsent > 0) std::cout << s.unsent << " more still waited for a connection and were not sent\n";
   if (!s.first_error.empty()) std::cout << "first error: " << s.first_error << "\n";
 }
 

@@ -43,6 +43,7 @@ class Load {
   explicit Load(const LoadOptions& options)
       : options_(options),
         http_url_(absl::StripSuffix(options.http_url, "/")),
+        waiting_max_(static_cast<size_t>(options.connections) * LoadOptions::kWaitingPerConnection),
         rng_(options.seed ^ 0x9e3779b9) {}
 
   absl::StatusOr<LoadSummary> Go();
@@ -66,6 +67,7 @@ class Load {
 
   const LoadOptions& options_;
   const std::string http_url_;
+  const size_t waiting_max_;
   Rng rng_;
   Payloads payloads_ = Payloads::Filler(0);
   std::unique_ptr<Submitter> submitter_;
@@ -94,7 +96,7 @@ absl::Status Load::Prepare() {
     SubmitterOptions submitter;
     submitter.client = options_.client;
     submitter.deadline = absl::Milliseconds(options_.timeout_ms);
-    submitter.outstanding_max = static_cast<size_t>(options_.connections) * 1000;
+    submitter.outstanding_max = waiting_max_;
     WHEELPIT_ASSIGN_OR_RETURN(submitter_, Submitter::Create(submitter));
   } else if (!absl::StrContains(http_url_, "://") || !httplib::Client(http_url_).is_valid()) {
     return absl::InvalidArgumentError(
@@ -127,6 +129,8 @@ absl::StatusOr<LoadSummary> Load::Go() {
     submitter_.reset();
   }
   MutexLock lock(&mu_);
+  summary_.unsent = queue_.size();
+  summary_.arrivals -= summary_.unsent;
   summary_.seconds = static_cast<double>(Now() - start_ns_) * 1e-9;
   std::sort(latencies_ms_.begin(), latencies_ms_.end());
   if (!latencies_ms_.empty()) {
@@ -188,14 +192,23 @@ void Load::Pace() {
 }
 
 void Load::Dispatch(Arrival arrival) {
+  bool full = false;
   {
     MutexLock lock(&mu_);
     ++summary_.arrivals;
-    if (submitter_ == nullptr) {
+    full = submitter_ == nullptr && queue_.size() >= waiting_max_;
+    if (submitter_ == nullptr && !full) {
       queue_.push_back(std::move(arrival));
       changed_.SignalAll();
       return;
     }
+  }
+  if (full) {
+    Record(arrival, {absl::UnavailableError(absl::StrCat(
+                         waiting_max_, " requests wait for a connection: the server does not keep up; "
+                         "lower the rate, or raise --connections")),
+                     ""});
+    return;
   }
   NewTask task;
   task.queue = options_.queue;
@@ -219,7 +232,8 @@ void Load::ServeHttp() {
     {
       MutexLock lock(&mu_);
       while (queue_.empty() && !over_) changed_.Wait(&mu_);
-      if (queue_.empty()) return;
+      // A server that is gone lets each request time out: what waits is not tried too.
+      if (queue_.empty() || Stopped()) return;
       arrival = std::move(queue_.front());
       queue_.pop_front();
     }

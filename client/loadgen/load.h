@@ -39,20 +39,24 @@ struct LoadOptions {
   int64_t payload_bytes = 64;
 
   // Requests in flight at most; what arrives beyond waits for one, and its latency counts from its
-  // arrival.
+  // arrival. At most kWaitingPerConnection for each; arrivals beyond fail at once.
+  static constexpr int kWaitingPerConnection = 1000;
   int connections = 64;
   int64_t timeout_ms = 10'000;
   // A JSON line for each acknowledged request: id, at_ms (since the start), latency_ms, and
   // `payload` with the file's path.
   std::string ledger;
-  // Set by a signal: no more arrivals.
+  // Set by a signal: no more arrivals, and those that wait for a connection are not sent.
   const std::atomic<bool>* stop = nullptr;
   // Called about twice a second with the counts so far; may be empty.
   std::function<void(uint64_t sent, uint64_t acknowledged, uint64_t failed)> on_progress;
 };
 
 struct LoadSummary {
+  // Sent, or failed before that.
   uint64_t arrivals = 0;
+  // Waited for a connection when `stop` was set.
+  uint64_t unsent = 0;
   uint64_t acknowledged = 0;
   uint64_t failed = 0;
   // Of the failures: no connection or no answer.
@@ -63,7 +67,7 @@ struct LoadSummary {
   double latency_p50_ms = 0, latency_p99_ms = 0, latency_max_ms = 0;
 };
 
-// Blocks until every arrival is answered. Errors: kInvalidArgument (options), kNotFound (no payload
+// Blocks until every arrival is answered, or its time is over. Errors: kInvalidArgument (options), kNotFound (no payload
 // file within bounds).
 absl::StatusOr<LoadSummary> RunLoad(const LoadOptions& options);
 

@@ -2,13 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "client/loadgen/payloads.h"
 #include "tests/support/fake_aggregator.h"
 
@@ -72,6 +76,61 @@ TEST_F(LoadTest, NobodyThereIsCountedAsUnreachable) {
   EXPECT_EQ(summary->failed, 3);
   EXPECT_EQ(summary->unreachable, 3);
   EXPECT_NE(summary->first_error, "");
+}
+
+// A server that takes connections and never answers.
+class SilentServer {
+ public:
+  SilentServer() {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(fd_, 100), 0);
+    getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+  }
+  ~SilentServer() { close(fd_); }
+  std::string url() const { return absl::StrCat("http://127.0.0.1:", port_); }
+
+ private:
+  const int fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int port_ = 0;
+};
+
+TEST_F(LoadTest, WhatWaitsWhenItIsStoppedIsNotSent) {
+  SilentServer server;
+  std::atomic<bool> stop = false;
+  LoadOptions options;
+  options.profile = RateProfile::Decaying(2000, 0, 60);
+  options.http_url = server.url();
+  options.connections = 2;
+  options.timeout_ms = 1000;
+  options.stop = &stop;
+  options.on_progress = [&](uint64_t sent, uint64_t, uint64_t) { stop = sent > 100; };
+  const auto summary = RunLoad(options);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_GE(summary->unsent, 90);
+  EXPECT_LE(summary->arrivals, 10);
+  EXPECT_EQ(summary->failed, summary->arrivals);
+}
+
+TEST_F(LoadTest, ArrivalsBeyondWhatMayWaitFail) {
+  SilentServer server;
+  std::atomic<bool> stop = false;
+  LoadOptions options;
+  options.profile = RateProfile::Decaying(100'000, 0, 60);
+  options.http_url = server.url();
+  options.connections = 1;
+  options.timeout_ms = 1000;
+  options.stop = &stop;
+  options.on_progress = [&](uint64_t sent, uint64_t, uint64_t) { stop = sent > 2000; };
+  const auto summary = RunLoad(options);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_LE(summary->unsent, 1000);
+  EXPECT_GE(summary->failed, 900);
+  EXPECT_THAT(summary->first_error, testing::HasSubstr("wait for a connection"));
 }
 
 TEST_F(LoadTest, PayloadsKeepToTheirBounds) {
