@@ -29,6 +29,10 @@ size_t Width(absl::string_view text) {
 
 }  // namespace
 
+void WriteLine(std::ostream& to, absl::string_view line) {
+  to << absl::StrCat(line, "\n") << std::flush;
+}
+
 bool StdoutIsTerminal() { return isatty(STDOUT_FILENO) == 1; }
 
 std::string Table::Render(bool terminal) const {

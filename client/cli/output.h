@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,10 @@
 namespace wheelpit {
 
 bool StdoutIsTerminal();
+
+// The line and its end in one write, so that lines of several threads, and of both streams into one
+// file, stay whole. Not so by `<<`: what std::cerr writes flushes std::cout first, half lines too.
+void WriteLine(std::ostream& to, absl::string_view line);
 
 class Table {
  public:

@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "client/cli/command.h"
 #include "client/cli/command_runner.h"
+#include "client/cli/output.h"
 #include "client/sdk/channel.h"
 #include "client/sdk/worker.h"
 
@@ -81,7 +82,7 @@ class Ledger {
     if (fd_ < 0) return;
     const std::string text = line + "\n";
     if (::write(fd_, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-      std::cerr << "wheelpit work: cannot write the ledger: " << std::strerror(errno) << "\n";
+      WriteLine(std::cerr, absl::StrCat("wheelpit work: cannot write the ledger: ", std::strerror(errno)));
     }
   }
 
@@ -136,7 +137,7 @@ RunOutcome RunTask(TaskRun& task, const std::vector<std::string>& command, int64
           absl::StrCat("PAYLOAD_TOO_LARGE: result over ", kResultBytesMax, " bytes"));
     case End::kNotStarted:
       // Not the task's fault.
-      std::cerr << "wheelpit work: " << result.error_tail << "\n";
+      WriteLine(std::cerr, absl::StrCat("wheelpit work: ", result.error_tail));
       return RunOutcome::Fail(result.error_tail);
     case End::kCancelled:
       break;
@@ -163,12 +164,12 @@ class ConnectionWatch {
   void Look(const WorkerStats& stats) {
     const int64_t now = ClientClock().NowMs();
     if (stats.connected) {
-      if (told_) std::cerr << "wheelpit work: connected to " << address_ << "\n";
+      if (told_) WriteLine(std::cerr, absl::StrCat("wheelpit work: connected to ", address_));
       told_ = false;
       seen_ms_ = now;
     } else if (!told_ && now >= seen_ms_ + kSilenceMs) {
       told_ = true;
-      std::cerr << "wheelpit work: no connection to " << address_ << "; trying on\n";
+      WriteLine(std::cerr, absl::StrCat("wheelpit work: no connection to ", address_, "; trying on"));
     }
   }
 
@@ -235,8 +236,8 @@ int RunWork(const std::vector<std::string>& args) {
   options.on_finished = [&](const FinishedRun& run) {
     const std::string line = ToJson(run);
     ledger.Write(line);
-    if (common.json()) std::cout << line << std::endl;
-    if (flags.verbose) std::cerr << line << "\n";
+    if (common.json()) WriteLine(std::cout, line);
+    if (flags.verbose) WriteLine(std::cerr, line);
   };
   auto worker = Worker::Create(options, [&](TaskRun& task) {
     return RunTask(task, command, flags.timeout_ms, giving_back);
