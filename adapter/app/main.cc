@@ -18,6 +18,7 @@
 #include "adapter/app/adapter_program.h"
 #include "adapter/app/flags.h"
 #include "adapter/app/rule_loader.h"
+#include "base/code_pages.h"
 #include "base/log.h"
 
 namespace wheelpit::adapter {
@@ -26,6 +27,8 @@ namespace {
 constexpr int kStartFailed = 1;
 constexpr int kUsage = 2;
 constexpr absl::Duration kGrace = absl::Seconds(10);
+// After it what only the start needed is let go: two thirds of the resident set were code.
+constexpr absl::Duration kStartLasts = absl::Seconds(10);
 constexpr int kDebugVerbosity = 4;
 
 std::string GetEnv(const char* name) {
@@ -49,15 +52,16 @@ int BlockSignals() {
   return ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-// Until a signal comes, or for so long at most.
-void AwaitSignal(int signals, absl::Duration longest) {
+// Until a signal comes, or for so long at most. False if none came.
+bool AwaitSignal(int signals, absl::Duration longest) {
   pollfd wait = {signals, POLLIN, 0};
   const int timeout_ms =
       longest == absl::InfiniteDuration() ? -1 : static_cast<int>(absl::ToInt64Milliseconds(longest));
   signalfd_siginfo info{};
   while (true) {
     const int ready = ::poll(&wait, 1, timeout_ms);
-    if (ready == 0 || (ready > 0 && ::read(signals, &info, sizeof info) == sizeof info)) return;
+    if (ready == 0) return false;
+    if (ready > 0 && ::read(signals, &info, sizeof info) == sizeof info) return true;
   }
 }
 
@@ -97,7 +101,10 @@ int Main(int argc, char** argv) {
   if (!program.ok()) return Complain(program.status(), kStartFailed);
   AdapterServer& server = (*program)->server();
   std::cout << "{\"apis_port\":" << server.port() << "}" << std::endl;
-  AwaitSignal(signals, absl::InfiniteDuration());
+  if (!AwaitSignal(signals, kStartLasts)) {
+    ReleaseCodePages();
+    AwaitSignal(signals, absl::InfiniteDuration());
+  }
   // Clients hear of it before the door closes; a second signal closes it at once.
   server.BeginShutdown();
   AwaitSignal(signals, flags->shutdown_delay);
