@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "adapter/auth/expiring_cache.h"
+#include "adapter/auth/shared_calls.h"
 
 namespace wheelpit::adapter {
 namespace {
@@ -106,21 +107,37 @@ class DelegatedAuthorizer final : public Authorizer {
       return absl::OkStatus();
     }
     const std::string key = KeyOf(user, attributes);
-    std::optional<Decision> decision = known_.Find(key, parts_.clock->MonotonicNanos());
+    std::optional<Decision> decision = Known(key);
     if (!decision.has_value()) {
-      absl::StatusOr<Decision> asked = Ask(SpecOf(user, attributes));
+      const auto ask = [&]() -> absl::StatusOr<Decision> {
+        // It may have come since.
+        if (std::optional<Decision> known = Known(key); known.has_value()) return *std::move(known);
+        absl::StatusOr<Decision> asked = Ask(SpecOf(user, attributes));
+        if (asked.ok()) Remember(key, *asked);
+        return asked;
+      };
+      absl::StatusOr<Decision> asked = remembers() ? calls_.Run(key, ask) : ask();
       if (!asked.ok()) return absl::UnavailableError(asked.status().message());
       decision = *std::move(asked);
-      const absl::Duration ttl = decision->allowed ? options_.allowed_ttl : options_.denied_ttl;
-      if (ttl > absl::ZeroDuration() && key.size() <= kKeyBytesMax) {
-        known_.Insert(key, *decision,
-                      parts_.clock->MonotonicNanos() + absl::ToInt64Nanoseconds(ttl));
-      }
     }
     return decision->allowed ? absl::OkStatus() : absl::PermissionDeniedError(decision->reason);
   }
 
  private:
+  bool remembers() const {
+    return std::max(options_.allowed_ttl, options_.denied_ttl) > absl::ZeroDuration();
+  }
+
+  std::optional<Decision> Known(const std::string& key) {
+    return known_.Find(key, parts_.clock->MonotonicNanos());
+  }
+
+  void Remember(const std::string& key, const Decision& decision) {
+    const absl::Duration ttl = decision.allowed ? options_.allowed_ttl : options_.denied_ttl;
+    if (ttl <= absl::ZeroDuration() || key.size() > kKeyBytesMax) return;
+    known_.Insert(key, decision, parts_.clock->MonotonicNanos() + absl::ToInt64Nanoseconds(ttl));
+  }
+
   absl::StatusOr<Decision> Ask(const Json& spec) const {
     const Json review = {{"apiVersion", "authorization.k8s.io/v1"},
                          {"kind", "SubjectAccessReview"},
@@ -133,6 +150,7 @@ class DelegatedAuthorizer final : public Authorizer {
   const ReviewParts parts_;
   const DelegatedAuthorizerOptions options_;
   ExpiringCache<Decision> known_;
+  SharedCalls<Decision> calls_;
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "adapter/auth/expiring_cache.h"
+#include "adapter/auth/shared_calls.h"
 #include "base/errors.h"
 #include "base/log.h"
 
@@ -78,29 +79,43 @@ class TokenReviewMethod final : public AuthenticationMethod {
     const absl::string_view token = BearerToken(request);
     if (token.empty()) return std::nullopt;
     const std::string key = Digest(token);
-    std::optional<std::optional<UserInfo>> user = known_.Find(key, parts_.clock->MonotonicNanos());
-    if (!user.has_value()) {
-      const Json review = {{"apiVersion", "authentication.k8s.io/v1"},
-                           {"kind", "TokenReview"},
-                           {"spec", {{"token", std::string(token)}}}};
-      const absl::StatusOr<Json> answer = CallReview(parts_, kTarget, review);
-      if (!answer.ok()) {
-        Log(LogLevel::kWarning, "adapter_token_review_failed",
-            {{"error", std::string(answer.status().message())}});
-        return absl::UnauthenticatedError(
-            absl::StrCat("token review: ", answer.status().message()));
-      }
-      user = UserOf(*answer);
-      if (ttl_ns_ > 0) known_.Insert(key, *user, parts_.clock->MonotonicNanos() + ttl_ns_);
-    }
-    if (!user->has_value()) return absl::UnauthenticatedError("invalid bearer token");
-    return *user;
+    if (ttl_ns_ <= 0) return Judged(Ask(token));
+    if (const auto user = Known(key); user.has_value()) return Judged(*user);
+    return Judged(calls_.Run(key, [&]() -> absl::StatusOr<std::optional<UserInfo>> {
+      // It may have come since.
+      if (const auto user = Known(key); user.has_value()) return *user;
+      absl::StatusOr<std::optional<UserInfo>> user = Ask(token);
+      if (user.ok()) known_.Insert(key, *user, parts_.clock->MonotonicNanos() + ttl_ns_);
+      return user;
+    }));
   }
 
  private:
+  std::optional<std::optional<UserInfo>> Known(const std::string& key) {
+    return known_.Find(key, parts_.clock->MonotonicNanos());
+  }
+
+  absl::StatusOr<std::optional<UserInfo>> Ask(absl::string_view token) const {
+    const Json review = {{"apiVersion", "authentication.k8s.io/v1"},
+                         {"kind", "TokenReview"},
+                         {"spec", {{"token", std::string(token)}}}};
+    const absl::StatusOr<Json> answer = CallReview(parts_, kTarget, review);
+    if (answer.ok()) return UserOf(*answer);
+    Log(LogLevel::kWarning, "adapter_token_review_failed",
+        {{"error", std::string(answer.status().message())}});
+    return absl::UnauthenticatedError(absl::StrCat("token review: ", answer.status().message()));
+  }
+
+  static absl::StatusOr<std::optional<UserInfo>> Judged(
+      absl::StatusOr<std::optional<UserInfo>> user) {
+    if (user.ok() && !user->has_value()) return absl::UnauthenticatedError("invalid bearer token");
+    return user;
+  }
+
   const ReviewParts parts_;
   const int64_t ttl_ns_;
   ExpiringCache<std::optional<UserInfo>> known_;
+  SharedCalls<std::optional<UserInfo>> calls_;
 };
 
 }  // namespace
