@@ -124,6 +124,8 @@ class SubmitRun {
     } else {
       std::cout << receipt->id << "\n";
     }
+    // Whoever reads from a pipe gets what is known before the next line is read.
+    if (pending_.empty()) std::cout << std::flush;
   }
 
   void WaitFor(const std::string& id) {

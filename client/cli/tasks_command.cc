@@ -94,7 +94,8 @@ class TasksRun {
       SetDeadline(&context, common_.client().call_timeout);
       const absl::Status status = FromGrpcStatus(stub_->ListTasks(&context, request, &response));
       if (!status.ok()) return Complain("tasks", status);
-      for (const v1::Task& task : response.tasks()) {
+      for (v1::Task& task : *response.mutable_tasks()) {
+        AddError(&task);
         if (common_.json()) {
           PrintJson(task);
         } else {
@@ -147,6 +148,18 @@ class TasksRun {
   }
 
  private:
+  // A listing reads no disk at the server, and that is where errors are.
+  void AddError(v1::Task* task) {
+    if (task->state() != v1::TASK_STATE_DEAD && task->state() != v1::TASK_STATE_RETRY_WAIT) return;
+    v1::GetTaskRequest request;
+    request.set_id(task->id());
+    v1::Task whole;
+    grpc::ClientContext context;
+    SetDeadline(&context, common_.client().call_timeout);
+    // It may be gone, or in another state, by now: then the listing stays as it is.
+    if (stub_->GetTask(&context, request, &whole).ok() && whole.state() == task->state()) *task = std::move(whole);
+  }
+
   const CommandFlags& common_;
   const TasksFlags& flags_;
   const std::unique_ptr<v1::QueueService::Stub> stub_;

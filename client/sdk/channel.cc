@@ -38,6 +38,19 @@ bool IsLocal(absl::string_view address) {
   return host == "localhost" || absl::StartsWith(host, "127.");
 }
 
+// Without one gRPC dials port 0, or that of HTTPS.
+bool HasPort(absl::string_view address) {
+  for (absl::string_view prefix : {"unix:", "unix-abstract:"}) {
+    if (absl::StartsWith(address, prefix)) return true;
+  }
+  address.remove_prefix(std::min(address.size(), address.rfind('/') + 1));
+  for (absl::string_view scheme : {"dns:", "ipv4:", "ipv6:"}) absl::ConsumePrefix(&address, scheme);
+  const size_t colon = address.rfind(':');
+  // A colon within brackets is the address'.
+  return colon != absl::string_view::npos && colon + 1 < address.size() &&
+         address.find(']', colon) == absl::string_view::npos;
+}
+
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
@@ -64,6 +77,10 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const Clie
 
 absl::Status CheckClientOptions(const ClientOptions& options) {
   if (options.address.empty()) return absl::InvalidArgumentError("address: must not be empty");
+  if (!HasPort(options.address)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("address ", Quoted(options.address), " has no port: give HOST:PORT"));
+  }
   if (options.tls_cert_file.empty() != options.tls_key_file.empty()) {
     return absl::InvalidArgumentError("tls_cert_file and tls_key_file: give both or none");
   }

@@ -27,7 +27,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from reaction_sides import REPORT_MS, TARGET, Ours, Theirs, clusters, testing  # noqa: E402
+from reaction_sides import TARGET, Ours, Theirs, clusters, testing  # noqa: E402
 
 RATE = 18.0  # requests a second: four pods, with room for an error of a tenth on either side
 PODS = math.ceil(RATE / TARGET)
@@ -263,8 +263,8 @@ def report(ours, theirs, options):
     def conditions(load, poll, until):
         return ("p50 and max of %d steps, %d namespaces in parallel at random phases, a control plane (Kubernetes 1.36) for each side, one "
                 "after the other; %s; asked through kube-apiserver every %g ms until %s; the application counts with libwheelpit (reports "
-                "every %d ms) or on a page (scraped every %d s); rates over %d s (ours) and %d s (theirs)" % (
-                    options.steps * options.namespaces, options.namespaces, load, poll * 1000, until, REPORT_MS, Theirs.scrape,
+                "at its default interval) or on a page (scraped every %d s); rates over %d s (ours) and %d s (theirs)" % (
+                    options.steps * options.namespaces, options.namespaces, load, poll * 1000, until, Theirs.scrape,
                     Ours.window, Theirs.window))
     step = "0 to %g requests/s, evenly" % RATE
     result("reaction_visible", "visible", ours, theirs, conditions(step, POLL, "the value is no longer 0"))

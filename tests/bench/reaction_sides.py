@@ -17,7 +17,6 @@ import testing  # noqa: E402
 FILES = os.path.join(HERE, "reaction")
 APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
 TARGET = 5  # requests a second that one pod is for
-REPORT_MS = 200
 
 
 def filled(name, **values):
@@ -41,7 +40,7 @@ class Side:
         return filled("rules.yaml.in", WINDOW=self.window)
 
     def application(self, namespace):
-        return filled("application.yaml.in", NAMESPACE=namespace, TARGET=TARGET, REPORT_MS=REPORT_MS, AGGREGATOR=self.aggregator)
+        return filled("application.yaml.in", NAMESPACE=namespace, TARGET=TARGET, AGGREGATOR=self.aggregator)
 
 
 class Ours(Side):

@@ -219,6 +219,8 @@ class TaskRoutesTest(ServerTest):
         _, done = self.server.json("GET", f"/v1/tasks/{task['id']}?wait=10m")
         self.assertEqual((done["state"], done["dead_reason"], done["attempts"]), ("TASK_STATE_DEAD", "not_retryable", 1))
         self.assertIn("result", done["last_error"])
+        listed = self.server.run("tasks", "list", "--queue=big", "--state=dead").stdout.rstrip("\n").split("\t")
+        self.assertEqual((listed[0], listed[1], listed[4]), (task["id"], "dead", done["last_error"][:80]))
 
     def test_a_wait_returns_the_task_as_it_is(self):
         _, task = self.server.json("POST", "/v1/queues/nobody/tasks", b"")

@@ -1,7 +1,7 @@
 // The application that `reaction_bench.py` scales: counts its requests, and shows the counts in both of the ways that are compared, as
 // far as each is asked for: a page for Prometheus to scrape, and reports by libwheelpit when WHEELPIT_ADDRESS names an aggregator.
 //
-//   reaction_app PORT REPORT_INTERVAL_MS
+//   reaction_app PORT
 //   POST /work           one more reaction_requests_total
 //   POST /count/NAME     one more NAME, which exists from then on
 //   GET /metrics         all of them
@@ -81,24 +81,23 @@ ThreadFactory Threads() {
 }
 
 // Null without an aggregator's address in the environment.
-absl::StatusOr<std::unique_ptr<Reporter>> StartReporter(int interval_ms) {
+absl::StatusOr<std::unique_ptr<Reporter>> StartReporter() {
   const char* address = std::getenv("WHEELPIT_ADDRESS");
   if (address == nullptr || *address == '\0') return std::unique_ptr<Reporter>();
   ReporterOptions options;
   options.client.address = address;
   options.client.allow_insecure = true;
-  options.interval = absl::Milliseconds(interval_ms);
   return Reporter::Create(options);
 }
 
-int Run(int port, int interval_ms) {
+int Run(int port) {
   sigset_t ends;
   sigemptyset(&ends);
   sigaddset(&ends, SIGTERM);
   sigaddset(&ends, SIGINT);
   ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
-  auto reporter = StartReporter(interval_ms);
+  auto reporter = StartReporter();
   if (!reporter.ok()) return std::cerr << reporter.status() << "\n", 1;
   Counters counters(reporter->get());
   // Declared, so that it is 0 before the first request.
@@ -124,10 +123,10 @@ int Run(int port, int interval_ms) {
 }  // namespace wheelpit::bench
 
 int main(int argc, char** argv) {
-  int port = 0, interval_ms = 0;
-  if (argc != 3 || !absl::SimpleAtoi(argv[1], &port) || !absl::SimpleAtoi(argv[2], &interval_ms)) {
-    std::cerr << "usage: reaction_app PORT REPORT_INTERVAL_MS\n";
+  int port = 0;
+  if (argc != 2 || !absl::SimpleAtoi(argv[1], &port)) {
+    std::cerr << "usage: reaction_app PORT\n";
     return 2;
   }
-  return wheelpit::bench::Run(port, interval_ms);
+  return wheelpit::bench::Run(port);
 }

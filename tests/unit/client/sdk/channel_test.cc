@@ -27,6 +27,19 @@ TEST(ClientOptionsTest, PlaintextToThisMachineIsFine) {
   }
 }
 
+TEST(ClientOptionsTest, AnAddressNeedsAPort) {
+  ClientOptions options;
+  options.allow_insecure = true;
+  for (const char* address : {"localhost", "10.0.0.1:", "[::1]", "::1]", "dns:///aggregator", "dns:aggregator", "ipv4:10.0.0.1"}) {
+    options.address = address;
+    EXPECT_THAT(CheckClientOptions(options).message(), testing::HasSubstr("give HOST:PORT")) << address;
+  }
+  for (const char* address : {"localhost:7070", "[::1]:7070", "dns:///aggregator:7070", "ipv4:10.0.0.1:7070,10.0.0.2:7070", "unix:/run/w.sock"}) {
+    options.address = address;
+    EXPECT_TRUE(CheckClientOptions(options).ok()) << address;
+  }
+}
+
 TEST(ClientOptionsTest, HalfAKeyPairOrAMissingFileIsRefused) {
   ClientOptions options;
   options.tls = true;
