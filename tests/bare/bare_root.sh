@@ -86,6 +86,8 @@ in_root() { # root command…
   unshare --mount --pid --fork --kill-child --propagation private bash -c '
     set -e
     root=$1; shift
+    # A mount point of its own: in it network namespaces can be entered, as the cluster tests do.
+    mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"
@@ -130,7 +132,7 @@ if [ -z "$keep" ]; then
   rm -f "$archive" "$folder/host.sources" "$folder/apt.conf"
 else
   for root in "${roots[@]}"; do
-    lines+=("kept: unshare --mount --pid --fork sh -c 'mount --rbind /dev $root/dev; exec chroot $root'")
+    lines+=("kept: unshare --mount --pid --fork sh -c 'mount --bind $root $root; mount --rbind /dev $root/dev; exec chroot $root'")
   done
 fi
 echo "commit: $(git -c safe.directory='*' -C "$repository" rev-parse --short HEAD), $(nproc) processors, ${JOBS:-all} jobs"

@@ -52,6 +52,12 @@ def missing_rights():
     if done.returncode != 0:
         return "needs NET_ADMIN: " + done.stderr.strip()
     subprocess.run(["ip", "link", "del", probe])
+    # Each pod is entered by `ip netns exec`, which also needs a root folder that is a mount point; that of a plain chroot is none.
+    subprocess.run(["ip", "netns", "add", probe], stderr=subprocess.PIPE)
+    done = subprocess.run(["ip", "netns", "exec", probe, "true"], stderr=subprocess.PIPE, text=True)
+    subprocess.run(["ip", "netns", "del", probe], stderr=subprocess.PIPE)
+    if done.returncode != 0:
+        return "cannot enter network namespaces (a chroot's root must be a mount point): " + done.stderr.strip()
     return None
 
 

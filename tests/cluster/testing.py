@@ -179,7 +179,8 @@ class Wheelpit:
         return None
 
     def apply_base(self, folder=BASE):
-        """Applies k8s/base, or a kustomization over it, and waits until every part of it answers."""
+        """Applies k8s/base, or a kustomization over it, and waits until every part of it answers. Raises if one does not."""
+        failed_before = len(self.failures)
         self.cluster.kubectl("apply", "-k", folder)
         api = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
         self.until(90, "APIService Available", lambda: condition(self.get(api), "Available")[0] == "True")
@@ -190,6 +191,9 @@ class Wheelpit:
             self.direct(bearer, pod) == 200 for pod in self.pods("adapter")))
         self.until(60, "the metrics API lists the gateway's rate", lambda: any(
             r["name"] == "heavywork_requests_per_second" for r in self.get(GROUP)["resources"]))
+        if len(self.failures) > failed_before:
+            self.keep_logs()
+            raise clusters.ClusterError("%s does not come up (%s); what the pods said is in %s" % (folder, self.failures[-1], self.out))
 
     def token(self, namespace, account):
         return self.cluster.kubectl("-n", namespace, "create", "token", account).strip()
