@@ -129,24 +129,30 @@ void Connection::Consume(size_t bytes) {
   }
 }
 
-HttpPeer Connection::Peer() const {
-  HttpPeer peer;
-  peer.tls = ssl_ != nullptr;
+void Connection::ReadPeerAddress() {
+  peer_port_ = 0;
   sockaddr_storage address = {};
   socklen_t length = sizeof(address);
-  if (getpeername(fd_, reinterpret_cast<sockaddr*>(&address), &length) == 0) {
-    char text[INET6_ADDRSTRLEN] = "";
-    if (address.ss_family == AF_INET) {
-      const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address);
-      inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text));
-      peer.port = ntohs(v4->sin_port);
-    } else if (address.ss_family == AF_INET6) {
-      const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address);
-      inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof(text));
-      peer.port = ntohs(v6->sin6_port);
-    }
-    peer.address = text;
+  if (getpeername(fd_, reinterpret_cast<sockaddr*>(&address), &length) != 0) return;
+  char text[INET6_ADDRSTRLEN] = "";
+  if (address.ss_family == AF_INET) {
+    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address);
+    inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text));
+    peer_port_ = ntohs(v4->sin_port);
+  } else if (address.ss_family == AF_INET6) {
+    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address);
+    inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof(text));
+    peer_port_ = ntohs(v6->sin6_port);
   }
+  peer_address_ = text;
+}
+
+HttpPeer Connection::Peer() {
+  HttpPeer peer;
+  peer.tls = ssl_ != nullptr;
+  if (peer_port_ < 0) ReadPeerAddress();
+  peer.address = peer_address_;
+  peer.port = peer_port_;
   if (ssl_ == nullptr) return peer;
   auto add = [&peer](X509* certificate) {
     unsigned char* der = nullptr;

@@ -37,7 +37,7 @@ class Connection {
 
   int fd() const { return fd_; }
   // Address, port and certificates; complete after the handshake.
-  HttpPeer Peer() const;
+  HttpPeer Peer();
   int64_t Now() const { return clock_->MonotonicNanos(); }
 
   // Bytes received and not yet used: input.substr(input_used).
@@ -51,10 +51,14 @@ class Connection {
   // kDone: `*got` > 0 bytes are there.
   IoState Receive(char* to, size_t size, size_t* got);
 
+  void ReadPeerAddress();
+
   const int fd_;
   SSL* const ssl_;
   const Clock* const clock_;
   bool handshake_done_ = false;
+  std::string peer_address_;
+  int peer_port_ = -1;  // not read yet
 };
 
 }  // namespace wheelpit

@@ -76,6 +76,17 @@ struct Exchange {
 // What httplib's handler answers with: it is called deep inside process_request, on this thread.
 thread_local const Exchange* current_exchange = nullptr;
 
+// As in the Date header; put into words once a second.
+const std::string& DateText(absl::Time now) {
+  thread_local int64_t seconds = -1;
+  thread_local std::string text;
+  if (const int64_t is = absl::ToUnixSeconds(now); is != seconds || text.empty()) {
+    text = absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", now, absl::UTCTimeZone());
+    seconds = is;
+  }
+  return text;
+}
+
 void FillResponse(const Exchange& exchange, httplib::Response* out) {
   const HttpResponse& response = *exchange.response;
   out->status = response.status;
@@ -130,8 +141,11 @@ class ExchangeRunner::Library final : public httplib::Server {
  public:
   explicit Library(std::function<void(int fd)> accepted) : accepted_(std::move(accepted)) {
     new_task_queue = [] { return new InlineQueue(); };
-    const auto answer = [](const httplib::Request&, httplib::Response& out) { FillResponse(*current_exchange, &out); };
-    Get("/", answer);
+    // Before its routes, which are regular expressions.
+    set_pre_routing_handler([](const httplib::Request&, httplib::Response& out) {
+      FillResponse(*current_exchange, &out);
+      return HandlerResponse::Handled;
+    });
     // Not ours to promise: a number of requests, and parts of pages.
     set_post_routing_handler([](const httplib::Request&, httplib::Response& out) {
       out.headers.erase("Keep-Alive");
@@ -184,7 +198,7 @@ bool ExchangeRunner::Answer(Session* session, absl::string_view method, const Ht
   Exchange exchange;
   exchange.response = &response;
   exchange.keep_alive = keep_alive;
-  exchange.date = absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", clock_->WallNow(), absl::UTCTimeZone());
+  exchange.date = DateText(clock_->WallNow());
   // GET and HEAD differ in what is sent; no other method needs more of httplib, since the body is read already.
   ExchangeStream stream(&session->connection, absl::StrCat(method == "HEAD" ? "HEAD" : "GET", " / HTTP/1.1\r\n\r\n"),
                         options_->transfer_ms);

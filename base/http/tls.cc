@@ -109,6 +109,8 @@ absl::StatusOr<SslContext> MakeServerContext(absl::string_view certificate_pem, 
                                          SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
   // A resumed session would come without the client's certificate chain.
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
+  // A record in one read, not its head and its body. Nothing is parked before OpenSSL has given all it has.
+  SSL_CTX_set_read_ahead(context.get(), 1);
   SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                       SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, AcceptAnyClient);
