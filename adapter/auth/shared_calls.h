@@ -1,7 +1,8 @@
-// One call for all who want the same answer at the same time: who comes while it is under way gets what it brings, an error too.
+// One call for all who want the same answer at the same time: who comes while it is under way gets
+// what it brings, an error too.
 //
-// Thread-safe. As client-go's cached token authenticator does it (singleflight): when an answer that many clients need is forgotten,
-// the API server is asked once.
+// Thread-safe. As Kubernetes' cached token authenticator does it (singleflight): when an answer that
+// many clients need is forgotten, the API server is asked once.
 #pragma once
 
 #include <memory>
@@ -19,7 +20,8 @@ template <typename Value>
 class SharedCalls {
  public:
   // Blocks as long as the call does, whoever makes it.
-  absl::StatusOr<Value> Run(const std::string& key, absl::FunctionRef<absl::StatusOr<Value>()> call) {
+  absl::StatusOr<Value> Run(const std::string& key,
+                            absl::FunctionRef<absl::StatusOr<Value>()> call) {
     std::shared_ptr<UnderWay> mine;
     {
       MutexLock lock(&mu_);

@@ -88,7 +88,9 @@ void Print(const LoadSummary& s, bool json) {
       "%.1f\n",
       s.arrivals, s.seconds, s.acknowledged, s.failed, s.latency_p50_ms, s.latency_p99_ms,
       s.latency_max_ms);
-  if (s.unsent > 0) std::cout << s.unsent << " more still waited for a connection and were not sent\n";
+  if (s.unsent > 0) {
+    std::cout << s.unsent << " more still waited for a connection and were not sent\n";
+  }
   if (!s.first_error.empty()) std::cout << "first error: " << s.first_error << "\n";
 }
 

@@ -157,7 +157,8 @@ class TasksRun {
     grpc::ClientContext context;
     SetDeadline(&context, common_.client().call_timeout);
     // It may be gone, or in another state, by now: then the listing stays as it is.
-    if (stub_->GetTask(&context, request, &whole).ok() && whole.state() == task->state()) *task = std::move(whole);
+    if (!stub_->GetTask(&context, request, &whole).ok()) return;
+    if (whole.state() == task->state()) *task = std::move(whole);
   }
 
   const CommandFlags& common_;

@@ -82,7 +82,8 @@ class Ledger {
     if (fd_ < 0) return;
     const std::string text = line + "\n";
     if (::write(fd_, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-      WriteLine(std::cerr, absl::StrCat("wheelpit work: cannot write the ledger: ", std::strerror(errno)));
+      WriteLine(std::cerr, absl::StrCat("wheelpit work: cannot write the ledger: ",
+                                        std::strerror(errno)));
     }
   }
 
@@ -169,7 +170,8 @@ class ConnectionWatch {
       seen_ms_ = now;
     } else if (!told_ && now >= seen_ms_ + kSilenceMs) {
       told_ = true;
-      WriteLine(std::cerr, absl::StrCat("wheelpit work: no connection to ", address_, "; trying on"));
+      WriteLine(std::cerr, absl::StrCat("wheelpit work: no connection to ", address_,
+                                        "; trying on"));
     }
   }
 

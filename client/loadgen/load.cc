@@ -204,10 +204,9 @@ void Load::Dispatch(Arrival arrival) {
     }
   }
   if (full) {
-    Record(arrival, {absl::UnavailableError(absl::StrCat(
-                         waiting_max_, " requests wait for a connection: the server does not keep up; "
-                         "lower the rate, or raise --connections")),
-                     ""});
+    const std::string why = absl::StrCat(waiting_max_, " requests wait for a connection: the server ",
+                                         "does not keep up; lower the rate, or raise --connections");
+    Record(arrival, {absl::UnavailableError(why), ""});
     return;
   }
   NewTask task;

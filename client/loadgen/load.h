@@ -67,8 +67,8 @@ struct LoadSummary {
   double latency_p50_ms = 0, latency_p99_ms = 0, latency_max_ms = 0;
 };
 
-// Blocks until every arrival is answered, or its time is over. Errors: kInvalidArgument (options), kNotFound (no payload
-// file within bounds).
+// Blocks until every arrival is answered, or its time is over. Errors: kInvalidArgument (options),
+// kNotFound (no payload file within bounds).
 absl::StatusOr<LoadSummary> RunLoad(const LoadOptions& options);
 
 }  // namespace wheelpit
