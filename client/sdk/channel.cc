@@ -25,14 +25,21 @@ namespace {
 
 constexpr int kMessageBytesMax = 18 << 20;
 
+bool IsSocketFile(absl::string_view address) {
+  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "unix-abstract:");
+}
+
+// HOST:PORT of a gRPC target such as dns:///HOST:PORT.
+absl::string_view WithoutScheme(absl::string_view address) {
+  const size_t slash = address.rfind('/');
+  if (slash != absl::string_view::npos) address.remove_prefix(slash + 1);
+  for (absl::string_view scheme : {"dns:", "ipv4:", "ipv6:"}) absl::ConsumePrefix(&address, scheme);
+  return address;
+}
+
 bool IsLocal(absl::string_view address) {
-  for (absl::string_view prefix : {"unix:", "unix-abstract:"}) {
-    if (absl::StartsWith(address, prefix)) return true;
-  }
-  const size_t scheme = address.rfind('/');
-  if (scheme != absl::string_view::npos) address.remove_prefix(scheme + 1);
-  absl::ConsumePrefix(&address, "ipv4:");
-  absl::ConsumePrefix(&address, "ipv6:");
+  if (IsSocketFile(address)) return true;
+  address = WithoutScheme(address);
   if (absl::StartsWith(address, "[::1]")) return true;
   const absl::string_view host = address.substr(0, address.rfind(':'));
   return host == "localhost" || absl::StartsWith(host, "127.");
@@ -40,11 +47,8 @@ bool IsLocal(absl::string_view address) {
 
 // Without one gRPC dials port 0, or that of HTTPS.
 bool HasPort(absl::string_view address) {
-  for (absl::string_view prefix : {"unix:", "unix-abstract:"}) {
-    if (absl::StartsWith(address, prefix)) return true;
-  }
-  address.remove_prefix(std::min(address.size(), address.rfind('/') + 1));
-  for (absl::string_view scheme : {"dns:", "ipv4:", "ipv6:"}) absl::ConsumePrefix(&address, scheme);
+  if (IsSocketFile(address)) return true;
+  address = WithoutScheme(address);
   const size_t colon = address.rfind(':');
   // A colon within brackets is the address'.
   return colon != absl::string_view::npos && colon + 1 < address.size() &&

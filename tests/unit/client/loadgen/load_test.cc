@@ -99,17 +99,22 @@ class SilentServer {
   int port_ = 0;
 };
 
-TEST_F(LoadTest, WhatWaitsWhenItIsStoppedIsNotSent) {
+// A load on it that is stopped once more than `arrivals` have come.
+absl::StatusOr<LoadSummary> LoadOfSilence(double rate, int connections, uint64_t arrivals) {
   SilentServer server;
   std::atomic<bool> stop = false;
   LoadOptions options;
-  options.profile = RateProfile::Decaying(2000, 0, 60);
+  options.profile = RateProfile::Decaying(rate, 0, 60);
   options.http_url = server.url();
-  options.connections = 2;
+  options.connections = connections;
   options.timeout_ms = 1000;
   options.stop = &stop;
-  options.on_progress = [&](uint64_t sent, uint64_t, uint64_t) { stop = sent > 100; };
-  const auto summary = RunLoad(options);
+  options.on_progress = [&](uint64_t sent, uint64_t, uint64_t) { stop = sent > arrivals; };
+  return RunLoad(options);
+}
+
+TEST_F(LoadTest, WhatWaitsWhenItIsStoppedIsNotSent) {
+  const auto summary = LoadOfSilence(2000, 2, 100);
   ASSERT_TRUE(summary.ok()) << summary.status();
   EXPECT_GE(summary->unsent, 90);
   EXPECT_LE(summary->arrivals, 10);
@@ -117,16 +122,7 @@ TEST_F(LoadTest, WhatWaitsWhenItIsStoppedIsNotSent) {
 }
 
 TEST_F(LoadTest, ArrivalsBeyondWhatMayWaitFail) {
-  SilentServer server;
-  std::atomic<bool> stop = false;
-  LoadOptions options;
-  options.profile = RateProfile::Decaying(100'000, 0, 60);
-  options.http_url = server.url();
-  options.connections = 1;
-  options.timeout_ms = 1000;
-  options.stop = &stop;
-  options.on_progress = [&](uint64_t sent, uint64_t, uint64_t) { stop = sent > 2000; };
-  const auto summary = RunLoad(options);
+  const auto summary = LoadOfSilence(100'000, 1, 2000);
   ASSERT_TRUE(summary.ok()) << summary.status();
   EXPECT_LE(summary->unsent, 1000);
   EXPECT_GE(summary->failed, 900);
